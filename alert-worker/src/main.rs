@@ -1,0 +1,2 @@
+//! alert-worker
+fn main() {}

@@ -1,0 +1,2 @@
+//! ingest-gateway
+fn main() {}

@@ -1,0 +1,20 @@
+//! Logs, traces, metrics, probes and signals: what every process of Muster says about itself, set up in one call.
+//!
+//! `main` calls [`init`] once and [`Guard::shutdown`] last. Everything else in the workspace only uses the `tracing` and
+//! `metrics` macros with the names of [`field`] and [`metric`], and [`trace`] where a trace crosses the broker.
+
+mod config;
+mod export;
+mod init;
+mod log;
+mod prometheus;
+
+pub mod field;
+pub mod metric;
+pub mod probe;
+pub mod signal;
+pub mod trace;
+
+pub use config::{Config, LogFormat};
+pub use init::{Guard, InitError, init, scoped};
+pub use prometheus::MetricsHandle;

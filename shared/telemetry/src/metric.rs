@@ -1,0 +1,130 @@
+//! The names, labels, units and help texts of all Prometheus metrics, declared once.
+//!
+//! Use them as `metrics::counter!(metric::PROCESSED_TOTAL, "kind" => kind, "outcome" => outcome).increment(1)`. Labels have
+//! few values each: kinds, outcomes, classes, queues; never a tenant, an agent or an id. A queue's depth is absent on
+//! purpose: a process cannot know it without peeking, the broker's own exporter does; [`MESSAGE_AGE_SECONDS`] says what
+//! matters of it.
+
+use metrics::Unit;
+
+/// What a metric is, for its description and for the test of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Only grows; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Distribution over fixed buckets; its name ends in `_seconds` or `_size`.
+    Histogram,
+}
+
+/// One metric as declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Name in the exposition.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Type,
+    /// Label names, in the order in which they are usually given.
+    pub labels: &'static [&'static str],
+    /// Unit of its values.
+    pub unit: Unit,
+    /// Help text.
+    pub help: &'static str,
+}
+
+/// Declares the constants and [`ALL`] from one list, so that neither can forget the other.
+macro_rules! metrics {
+    ($(#[doc = $help:literal] $constant:ident = $name:literal $kind:ident($($label:literal),*) $unit:ident;)+) => {
+        $(
+            #[doc = $help]
+            #[doc = concat!("\n\n`", $name, "`, ", stringify!($kind), " in ", stringify!($unit), $("; label `", $label, "`",)* ".")]
+            pub const $constant: &str = $name;
+        )+
+
+        /// Every declared metric, in the order of this file.
+        pub const ALL: &[Metric] = &[$(Metric {
+            name: $name, kind: Type::$kind, labels: &[$($label),*], unit: Unit::$unit, help: $help,
+        }),+];
+    };
+}
+
+metrics! {
+    /// Webhooks answered, by HTTP status.
+    WEBHOOK_REQUESTS_TOTAL = "muster_webhook_requests_total" Counter("status") Count;
+    /// Time from a webhook's headers to its answer.
+    WEBHOOK_SECONDS = "muster_webhook_seconds" Histogram() Seconds;
+    /// Hooks that the gateway holds in memory.
+    HOOKS_LOADED = "muster_hooks_loaded" Gauge() Count;
+    /// Messages handed to the broker, by how it answered: confirmed, refused, timeout or lost.
+    PUBLISHED_TOTAL = "muster_published_total" Counter("outcome") Count;
+    /// Time from a publish to its confirm.
+    PUBLISH_SECONDS = "muster_publish_seconds" Histogram() Seconds;
+    /// Deliveries that came, by queue.
+    DELIVERED_TOTAL = "muster_delivered_total" Counter("queue") Count;
+    /// Deliveries that the broker had delivered before.
+    REDELIVERED_TOTAL = "muster_redelivered_total" Counter("queue") Count;
+    /// Deliveries in hand: taken from the broker and not settled.
+    IN_FLIGHT = "muster_in_flight" Gauge("queue") Count;
+    /// Messages settled, by what became of them.
+    PROCESSED_TOTAL = "muster_processed_total" Counter("kind", "outcome") Count;
+    /// Attempts burnt, by the class of the failure.
+    ATTEMPTS_TOTAL = "muster_attempts_total" Counter("kind", "class") Count;
+    /// Age of a message when it is taken in hand: now minus the time of its first publish.
+    MESSAGE_AGE_SECONDS = "muster_message_age_seconds" Histogram("kind") Seconds;
+    /// Messages in one batch of a job.
+    BATCH_SIZE = "muster_batch_size" Histogram("kind") Count;
+    /// Time that a job took for one batch, commit included.
+    JOB_SECONDS = "muster_job_seconds" Histogram("kind") Seconds;
+    /// Time that the commit of one batch took.
+    COMMIT_SECONDS = "muster_commit_seconds" Histogram("kind") Seconds;
+    /// Rows of the outbox that were published and deleted.
+    RELAY_PUBLISHED_TOTAL = "muster_relay_published_total" Counter() Count;
+    /// Age of an outbox row when its publish was confirmed.
+    RELAY_LAG_SECONDS = "muster_relay_lag_seconds" Histogram() Seconds;
+    /// Messages parked for a person, by the class of the failure.
+    PARKED_TOTAL = "muster_parked_total" Counter("kind", "class") Count;
+    /// 1 while the connection to a server stands, else 0.
+    CONNECTION_UP = "muster_connection_up" Gauge("server") Count;
+    /// Connections that were lost and had to be rebuilt.
+    RECONNECTS_TOTAL = "muster_reconnects_total" Counter("server") Count;
+    /// Spans handed to the collector, by outcome: exported or failed.
+    SPANS_TOTAL = "muster_spans_total" Counter("outcome") Count;
+    /// Always 1: which binary in which version this is.
+    BUILD_INFO = "muster_build_info" Gauge("service", "version") Count;
+}
+
+/// Tells the installed recorder the unit and the help text of every metric.
+pub(crate) fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Type::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Type::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Type::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_the_metric_is() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("muster_"), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Type::Counter, "{name}");
+            if metric.kind == Type::Histogram {
+                assert!(name.ends_with("_seconds") || name.ends_with("_size"), "{name} has no buckets");
+            }
+            assert_eq!(name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_declared_once() {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
