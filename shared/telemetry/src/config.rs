@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -115,11 +115,13 @@ const TRACES_PATH: &str = "/v1/traces";
 
 /// Reads a filter strictly: a lone word must be a level, since a mistyped one (`inof`) would silently log nothing.
 fn parse_filter(text: &str) -> Result<Targets, String> {
+    // compose files pass an unset variable as an empty one
+    let text = if text.is_empty() { "info" } else { text };
     for directive in text.split(',') {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
-        level
-            .parse::<tracing_subscriber::filter::LevelFilter>()
-            .map_err(|_| format!("`{level}` is not a level (off, error, warn, info, debug, trace)"))?;
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(format!("`{level}` is not a level (off, error, warn, info, debug, trace)"));
+        }
     }
     text.parse().map_err(|error| format!("{error}"))
 }
@@ -127,7 +129,6 @@ fn parse_filter(text: &str) -> Result<Targets, String> {
 fn parse_otlp_url(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
-        // compose files pass an unset variable as an empty one
         _ if text.is_empty() => Ok(String::new()),
         Some(host) if !host.is_empty() && !text.contains(char::is_whitespace) => Ok(text.to_owned()),
         _ => Err("expected http://host:port or https://host:port".to_owned()),
@@ -165,9 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_otlp_url_is_none() {
-        let cli = Cli::try_parse_from(["x", "--otlp-url", ""]).unwrap();
+    fn an_empty_value_is_as_good_as_none() {
+        let cli = Cli::try_parse_from(["x", "--otlp-url", "", "--log-filter", ""]).unwrap();
         assert_eq!(cli.telemetry.traces_url(), None);
+        assert_eq!(cli.telemetry.log_filter.default_level(), Some(LevelFilter::INFO));
         assert_eq!(Config::default().traces_url(), None);
     }
 
@@ -176,7 +178,7 @@ mod tests {
         let bad = [
             ("--log-filter", "inof"),
             ("--log-filter", "info,broker=loud"),
-            ("--trace-filter", ""),
+            ("--trace-filter", "info,"),
             ("--log-format", "xml"),
             ("--otlp-url", "127.0.0.1:4318"),
             ("--otlp-url", "http://"),

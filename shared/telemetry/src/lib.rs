@@ -3,6 +3,8 @@
 //! `main` calls [`init`] once and [`Guard::shutdown`] last. Everything else in the workspace only uses the `tracing` and
 //! `metrics` macros with the names of [`field`] and [`metric`], and [`trace`] where a trace crosses the broker.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
+
 mod config;
 mod export;
 mod init;

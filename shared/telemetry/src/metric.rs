@@ -44,7 +44,7 @@ macro_rules! metrics {
 
         /// Every declared metric, in the order of this file.
         pub const ALL: &[Metric] = &[$(Metric {
-            name: $name, kind: Type::$kind, labels: &[$($label),*], unit: Unit::$unit, help: $help,
+            name: $name, kind: Type::$kind, labels: &[$($label),*], unit: Unit::$unit, help: $help.trim_ascii(),
         }),+];
     };
 }
