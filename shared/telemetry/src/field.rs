@@ -140,6 +140,8 @@ fields! {
     WEBHOOK_REASON = "webhook.reason";
     /// Hooks in memory.
     HOOKS_LOADED = "hooks.loaded";
+    /// Which of a process's connections: `publish`, `consume`, a pool's name.
+    CONNECTION_NAME = "connection.name";
     /// Wait before the next connection attempt, in milliseconds.
     RECONNECT_DELAY_MS = "reconnect.delay_ms";
     /// Address that a listener is bound to.

@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 
 use super::ALL;
 
-/// The macros whose arguments may be fields.
-const MACROS: [&str; 11] = [
+/// Where `tracing` takes fields: its macros, and the `fields` of its attribute.
+const MACROS: [&str; 13] = [
     "trace!(",
     "debug!(",
     "info!(",
     "warn!(",
     "error!(",
     "event!(",
+    "span!(",
     "trace_span!(",
     "debug_span!(",
     "info_span!(",
     "warn_span!(",
     "error_span!(",
+    "fields(",
 ];
 
 #[test]
@@ -42,9 +44,10 @@ fn names_are_found_where_tracing_takes_them() {
         let s = info_span!("process \" alert.id = 1", target: "x", ?agent.id, plain = 1, a.b.c
             = self.x.len());
         alert.severity = 3; println!(q.w = 1);
+        #[instrument(skip_all, fields(run.id = %id))] fn f() { span!(Level::INFO, "x", run.epoch = 1); }
     "#;
     let found: Vec<_> = names(text).collect();
-    assert_eq!(found, ["job.kind", "a.b.c"]);
+    assert_eq!(found, ["job.kind", "run.epoch", "a.b.c", "run.id"]);
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// The dotted names before a `=` at the top level of the macros' arguments.
 fn names(text: &str) -> impl Iterator<Item = String> {
     MACROS.iter().flat_map(|name| text.match_indices(name)).flat_map(|(at, name)| {
-        // `info!(` also ends `my_info!(`
+        // `span!(` also ends `info_span!(`
         let own = text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
         let arguments = if own { Vec::new() } else { arguments(&text[at + name.len()..]) };
         arguments.into_iter().filter_map(|argument| dotted_name(&argument))

@@ -21,8 +21,8 @@ use crate::{Config, MetricsHandle, export, field, log, metric};
 
 /// A flush links its messages and a batch has up to 2,000 of them; the SDK would keep 128.
 const LINKS_MAX: u32 = 2_048;
-/// What the exporter itself runs on: traced, every export would make spans to export.
-const NEVER_TRACED: [&str; 6] = ["opentelemetry", "hyper", "hyper_util", "reqwest", "h2", "rustls"];
+/// What the exporter itself runs on, by the beginning of the target: traced, every export would make spans to export.
+const NEVER_TRACED: [&str; 5] = ["opentelemetry", "hyper", "reqwest", "h2", "rustls"];
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,9 @@ pub fn traceparent(span: &Span) -> Option<String> {
         .then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8() & SAMPLED))
 }
 
-/// Makes `span` a child of the remote span that `traceparent` names. Call it before the span is entered for the first time.
+/// Makes `span` a child of the remote span that `traceparent` names, whatever it was made inside of.
+///
+/// Call it straight after the span is made: once it is entered, or named as the parent of a log line, it has started.
 ///
 /// False, with nothing changed, if the text is malformed, if the span is not traced, or if it has started already.
 pub fn set_parent(span: &Span, traceparent: &str) -> bool {
@@ -140,6 +142,17 @@ mod tests {
                 assert!(text.starts_with(&format!("00-{TRACE}-")) && text.ends_with("-01"), "{text}");
                 assert!(parse(&text).is_some() && !text.contains(SPAN), "{text}");
             }
+        });
+    }
+
+    #[test]
+    fn a_remote_parent_wins_over_the_span_around() {
+        traced(|| {
+            let _around = tracing::info_span!("consume").entered();
+            let span = tracing::info_span!("process");
+            assert!(set_parent(&span, &format!("00-{TRACE}-{SPAN}-01")));
+            assert!(traceparent(&span).unwrap().contains(TRACE));
+            assert!(!current_traceparent().unwrap().contains(TRACE));
         });
     }
 

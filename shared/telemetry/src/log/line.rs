@@ -38,6 +38,8 @@ impl<'a> Line<'a> {
         // records of the `log` crate come through a bridge that puts their own target into a field
         let target = fields.take_text("log.target").unwrap_or_else(|| metadata.target().to_owned());
         fields.drop_prefixed("log.");
+        // orders to the exporter, not facts
+        fields.drop_prefixed("otel.");
         let message = fields.take_text("message").unwrap_or_default();
         Self { timestamp, level: metadata.level(), service, target, message, trace, fields }
     }

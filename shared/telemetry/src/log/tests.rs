@@ -63,7 +63,7 @@ fn a_json_line_is_one_flat_object() {
     let line = json(|| {
         let _outer =
             info_span!("outer", tenant.id = "t", job.kind = "outer", job.outcome = tracing::field::Empty).entered();
-        let inner = info_span!("inner", job.kind = "inner").entered();
+        let inner = info_span!("inner", otel.kind = "consumer", job.kind = "inner").entered();
         tracing::Span::current().record("job.kind", "recorded");
         info!(job.attempt = 3, event.id = %"e", message.redelivered = true, "took {}", 1);
         drop(inner);
@@ -75,6 +75,7 @@ fn a_json_line_is_one_flat_object() {
     assert_eq!(line["tenant.id"], "t");
     assert_eq!(line["job.kind"], "recorded", "the innermost span wins");
     assert_eq!(line["job.attempt"], 3);
+    assert!(line.get("otel.kind").is_none());
     assert_eq!(line["message.redelivered"], true);
     let timestamp = line["timestamp"].as_str().unwrap();
     assert!(timestamp.len() == 27 && timestamp.ends_with('Z') && timestamp.contains('T'), "{timestamp}");

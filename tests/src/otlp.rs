@@ -1,0 +1,359 @@
+//! An OTLP receiver: takes the spans that Muster's processes export (HTTP, protobuf) and answers questions about them.
+//!
+//! It runs on a thread and a runtime of its own, so that a test may block its own runtime (a flush does) and still be served.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Spans kept; an export that does not fit is refused with 429, so that a test fails instead of the memory.
+const SPANS_MAX: usize = 200_000;
+/// The exporter's own limit for one request.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// One span as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedSpan {
+    /// 32 hexadecimal digits.
+    pub trace_id: String,
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+    /// The parent's span id; None for the root of a trace.
+    pub parent_span_id: Option<String>,
+    /// Name of the span.
+    pub name: String,
+    /// `internal`, `server`, `client`, `producer`, `consumer` or `unspecified`.
+    pub kind: &'static str,
+    /// `service.name` of the process.
+    pub service: String,
+    /// Attributes as text: strings as they are, numbers and booleans as written, anything else in debug form.
+    pub attributes: BTreeMap<String, String>,
+    /// Spans that this one is linked to, in order.
+    pub links: Vec<ReceivedLink>,
+    /// Status `error`.
+    pub failed: bool,
+    /// Start and end in nanoseconds since 1970.
+    pub time_ns: (u64, u64),
+}
+
+/// The other end of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedLink {
+    /// 32 hexadecimal digits.
+    pub trace_id: String,
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+}
+
+/// A running receiver; dropping it stops it.
+#[derive(Debug)]
+pub struct OtlpReceiver {
+    address: SocketAddr,
+    spans: Spans,
+    changed: watch::Receiver<()>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Spans = Arc<Mutex<Vec<ReceivedSpan>>>;
+
+impl OtlpReceiver {
+    /// Starts a receiver on a free port of the loopback address.
+    ///
+    /// # Panics
+    /// If no port can be bound or no thread started.
+    #[must_use]
+    pub fn start() -> Self {
+        let (spans, stop) = (Spans::default(), CancellationToken::new());
+        let (sender, changed) = watch::channel(());
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+        listener.set_nonblocking(true).expect("a fresh socket can be set non-blocking");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let router = Router::new()
+            .route("/v1/traces", post(receive))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state((Arc::clone(&spans), sender));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("otlp-receiver".to_owned())
+            .spawn(move || serve(listener, router, stopped))
+            .expect("a test process can start a thread");
+        Self { address, spans, changed, stop, thread: Some(thread) }
+    }
+
+    /// The base URL, as `--otlp-url` and `MUSTER_OTLP_URL` take it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All spans so far, in the order in which they came.
+    pub fn spans(&self) -> Vec<ReceivedSpan> {
+        lock(&self.spans).clone()
+    }
+
+    /// The spans of one trace so far, by their start.
+    pub fn trace(&self, trace_id: &str) -> Vec<ReceivedSpan> {
+        let mut trace: Vec<_> = lock(&self.spans).iter().filter(|span| span.trace_id == trace_id).cloned().collect();
+        trace.sort_by_key(|span| span.time_ns);
+        trace
+    }
+
+    /// Waits until `predicate` holds for the spans so far, and answers them.
+    ///
+    /// # Panics
+    /// If it does not hold within `deadline`; the message names the spans that did come.
+    pub async fn until(
+        &self,
+        deadline: Duration,
+        mut predicate: impl FnMut(&[ReceivedSpan]) -> bool,
+    ) -> Vec<ReceivedSpan> {
+        let mut changed = self.changed.clone();
+        let held = tokio::time::timeout(deadline, async {
+            loop {
+                changed.mark_unchanged();
+                if predicate(&lock(&self.spans)) {
+                    return;
+                }
+                changed.changed().await.expect("the receiver runs as long as it is borrowed");
+            }
+        });
+        if held.await.is_err() {
+            let came: Vec<_> = self.spans().iter().map(|span| format!("{} {}", span.service, span.name)).collect();
+            panic!("wait {deadline:?} for spans: what came is {came:#?}");
+        }
+        self.spans()
+    }
+}
+
+impl Drop for OtlpReceiver {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // its panic would have been reported by its own thread
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(spans: &Spans) -> MutexGuard<'_, Vec<ReceivedSpan>> {
+    spans.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(listener: std::net::TcpListener, router: Router, stop: CancellationToken) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a test process can start a runtime");
+    runtime.block_on(stop.run_until_cancelled(async {
+        let listener = TcpListener::from_std(listener).expect("the socket is non-blocking");
+        axum::serve(listener, router).await
+    }));
+}
+
+async fn receive(State((spans, changed)): State<(Spans, watch::Sender<()>)>, body: Bytes) -> Response {
+    let request = match ExportTraceServiceRequest::decode(body) {
+        Ok(request) => request,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("decode an export: {error}\n")).into_response(),
+    };
+    let received = read(request);
+    {
+        let mut spans = lock(&spans);
+        if spans.len() + received.len() > SPANS_MAX {
+            return (StatusCode::TOO_MANY_REQUESTS, format!("more than {SPANS_MAX} spans\n")).into_response();
+        }
+        spans.extend(received);
+    }
+    changed.send_replace(());
+    let answer = ExportTraceServiceResponse::default().encode_to_vec();
+    ([(header::CONTENT_TYPE, "application/x-protobuf")], answer).into_response()
+}
+
+fn read(request: ExportTraceServiceRequest) -> Vec<ReceivedSpan> {
+    let mut received = Vec::new();
+    for process in request.resource_spans {
+        let resource = attributes(process.resource.unwrap_or_default().attributes);
+        let service = resource.get("service.name").cloned().unwrap_or_default();
+        for span in process.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            received.push(read_span(span, service.clone()));
+        }
+    }
+    received
+}
+
+fn read_span(span: Span, service: String) -> ReceivedSpan {
+    let kind = kind(span.kind());
+    let link = |trace_id: &[u8], span_id: &[u8]| ReceivedLink { trace_id: hex(trace_id), span_id: hex(span_id) };
+    ReceivedSpan {
+        trace_id: hex(&span.trace_id),
+        span_id: hex(&span.span_id),
+        parent_span_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
+        name: span.name,
+        kind,
+        service,
+        attributes: attributes(span.attributes),
+        links: span.links.iter().map(|linked| link(&linked.trace_id, &linked.span_id)).collect(),
+        // 2 = error in OTLP's Status.StatusCode
+        failed: span.status.is_some_and(|status| status.code == 2),
+        time_ns: (span.start_time_unix_nano, span.end_time_unix_nano),
+    }
+}
+
+fn kind(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Unspecified => "unspecified",
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+fn attributes(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+    attributes.into_iter().map(|attribute| (attribute.key, text(attribute.value))).collect()
+}
+
+fn text(value: Option<AnyValue>) -> String {
+    match value.and_then(|value| value.value) {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::IntValue(value)) => value.to_string(),
+        Some(Value::DoubleValue(value)) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::{Config, Guard, trace};
+    use tracing::Dispatch;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const PARENT: &str = "00f067aa0ba902b7";
+
+    fn traced(receiver: &OtlpReceiver) -> (Dispatch, Guard) {
+        let config = Config { otlp_url: Some(receiver.url()), otlp_delay_ms: 10, ..Config::default() };
+        telemetry::scoped("otlp-test", &config).expect("telemetry on a sound configuration")
+    }
+
+    fn work() {
+        let span = tracing::info_span!("process", otel.kind = "consumer", job.kind = "k.v1", job.attempt = 2);
+        assert!(trace::set_parent(&span, &format!("00-{TRACE}-{PARENT}-01")));
+        span.in_scope(|| tracing::info_span!("commit").in_scope(|| tracing::error!("boom")));
+    }
+
+    async fn asserts_the_trace(receiver: &OtlpReceiver) {
+        receiver.until(DEADLINE, |spans| spans.len() == 2).await;
+        let trace = receiver.trace(TRACE);
+        let [process, commit] = trace.as_slice() else { panic!("{trace:?}") };
+        assert_eq!((process.name.as_str(), process.kind, process.failed), ("process", "consumer", false));
+        assert_eq!(process.parent_span_id.as_deref(), Some(PARENT));
+        assert_eq!(process.service, "otlp-test");
+        assert_eq!(process.attributes["job.kind"], "k.v1");
+        assert_eq!(process.attributes["job.attempt"], "2");
+        assert_eq!(commit.parent_span_id.as_ref(), Some(&process.span_id));
+        assert_eq!((commit.name.as_str(), commit.kind, commit.failed), ("commit", "internal", true));
+    }
+
+    #[tokio::test]
+    async fn a_current_thread_runtime_exports_its_trace() {
+        let receiver = OtlpReceiver::start();
+        let (dispatch, guard) = traced(&receiver);
+        tracing::dispatcher::with_default(&dispatch, work);
+        asserts_the_trace(&receiver).await;
+        guard.shutdown();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_thread_of_a_runtime_may_set_up_and_shut_down() {
+        let receiver = OtlpReceiver::start();
+        let url_of = receiver.url();
+        // a worker thread is where a blocking HTTP client built in place would panic
+        let job = tokio::spawn(async move {
+            let config = Config { otlp_url: Some(url_of), otlp_delay_ms: 60_000, ..Config::default() };
+            let (dispatch, guard) = telemetry::scoped("otlp-test", &config).expect("telemetry inside a runtime");
+            tracing::dispatcher::with_default(&dispatch, work);
+            guard.shutdown();
+        });
+        job.await.expect("neither panics");
+        assert_eq!(receiver.spans().len(), 2, "shutdown has sent what was left");
+        asserts_the_trace(&receiver).await;
+    }
+
+    #[tokio::test]
+    async fn a_batch_keeps_all_its_links() {
+        let receiver = OtlpReceiver::start();
+        let (dispatch, guard) = traced(&receiver);
+        tracing::dispatcher::with_default(&dispatch, || {
+            let span = tracing::info_span!("flush");
+            for n in 1..=1_000 {
+                assert!(trace::link(&span, &format!("00-{TRACE}-{n:016x}-01")));
+            }
+            span.in_scope(|| ());
+            // once started, a span takes links all the same
+            for n in 1_001..=2_000 {
+                assert!(trace::link(&span, &format!("00-{TRACE}-{n:016x}-01")));
+            }
+        });
+        let spans = receiver.until(DEADLINE, |spans| !spans.is_empty()).await;
+        assert_eq!(spans[0].links.len(), 2_000);
+        assert_eq!(
+            spans[0].links[1_999],
+            ReceivedLink { trace_id: TRACE.to_owned(), span_id: format!("{:016x}", 2_000) }
+        );
+        assert_eq!(spans[0].parent_span_id, None);
+        guard.shutdown();
+    }
+
+    #[tokio::test]
+    async fn the_log_filter_does_not_thin_the_trace() {
+        let receiver = OtlpReceiver::start();
+        let config = Config {
+            otlp_url: Some(receiver.url()),
+            otlp_delay_ms: 10,
+            log_filter: "off".parse().expect("a level is a filter"),
+            ..Config::default()
+        };
+        let (dispatch, guard) = telemetry::scoped("otlp-test", &config).expect("telemetry on a sound configuration");
+        tracing::dispatcher::with_default(&dispatch, work);
+        asserts_the_trace(&receiver).await;
+        guard.shutdown();
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_refused() {
+        let receiver = OtlpReceiver::start();
+        let url = format!("{}/v1/traces", receiver.url());
+        let answer = reqwest::Client::new().post(url).body("nonsense").send().await.expect("the receiver answers");
+        assert_eq!(answer.status(), 400);
+        assert!(receiver.spans().is_empty());
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "what came is []")]
+    async fn a_wait_that_fails_says_what_came() {
+        OtlpReceiver::start().until(Duration::from_millis(20), |spans| !spans.is_empty()).await;
+    }
+}
