@@ -210,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn a_collector_may_speak_tls() {
+        let config = Config { otlp_url: Some("https://127.0.0.1:9".to_owned()), ..Config::default() };
+        scoped("x", &config).unwrap().1.shutdown();
+    }
+
+    #[test]
+    fn a_malformed_collector_is_an_error_that_names_the_flag() {
+        let config = Config { otlp_url: Some("http://[".to_owned()), ..Config::default() };
+        let error = scoped("x", &config).unwrap_err();
+        assert!(error.to_string().contains("http://[/v1/traces (--otlp-url, MUSTER_OTLP_URL)"), "{error}");
+    }
+
+    #[test]
     fn the_exporters_own_crates_are_never_traced() {
         let filter = traced(&"trace".parse().unwrap());
         assert!(!filter.would_enable("hyper_util::client", &tracing::Level::ERROR));
