@@ -1,1 +1,21 @@
-//! store
+//! The only crate that speaks SQL: the pool, the migrations, and one module per table.
+//!
+//! AlgaPSA's tables stand in schema `public` and are kept letter for letter; Muster's own stand in schema `muster`.
+//! Statements name AlgaPSA's tables without a schema (every connection has `search_path = public`) and Muster's own with
+//! theirs. Stamps that are compared with each other are always the database's.
+//!
+//! Statements are checked when the crate is compiled, against the files in `.sqlx` at the root of the workspace;
+//! `shared/store/prepare.sh` writes them anew after a statement or a migration has changed.
+
+mod config;
+mod connect;
+mod error;
+
+pub mod migrate;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use config::Config;
+pub use connect::Store;
+pub use error::Error;
