@@ -1,0 +1,136 @@
+//! Where the broker is, and the limits of everything that waits for it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use contract::topology::Ladder;
+use lapin::uri::AMQPUri;
+
+/// Flags and variables of every process that speaks AMQP.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The broker, with user, password and vhost: amqp://user:password@host:5672/vhost (a vhost `/` is written %2f)
+    #[arg(long = "amqp-url", env = "MUSTER_AMQP_URL", hide_env_values = true)]
+    pub amqp_url: AmqpUrl,
+    /// How long a connection attempt may take, handshake included
+    #[arg(long, env = "MUSTER_AMQP_CONNECT_TIMEOUT_MS", default_value_t = 5_000)]
+    pub amqp_connect_timeout_ms: u64,
+    /// How long the broker may take to answer one request
+    #[arg(long, env = "MUSTER_AMQP_REQUEST_TIMEOUT_MS", default_value_t = 5_000)]
+    pub amqp_request_timeout_ms: u64,
+    /// How long a publish may wait for its confirm
+    #[arg(long, env = "MUSTER_AMQP_CONFIRM_TIMEOUT_MS", default_value_t = 5_000)]
+    pub amqp_confirm_timeout_ms: u64,
+    /// How many publishes may wait for their confirm at once; 512 gave the most per second on a small machine
+    #[arg(long, env = "MUSTER_AMQP_CONFIRM_WINDOW", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    pub amqp_confirm_window: u16,
+    /// How long after declaring a new queue the process waits before it uses it: a quorum queue of RabbitMQ 3.10 is not
+    /// crash-safe in its first second
+    #[arg(long, env = "MUSTER_AMQP_SETTLE_MS", default_value_t = 1_000)]
+    pub amqp_settle_ms: u64,
+    /// How long a finished message behind an unfinished one waits to be acknowledged together with it
+    #[arg(long, env = "MUSTER_AMQP_HOLE_MS", default_value_t = 200)]
+    pub amqp_hole_ms: u64,
+    /// The shortest delay of the retry ladder; the others are 5, 30, 120, 600, 1800 and 3600 times as long
+    #[arg(long, env = "MUSTER_RETRY_BASE_MS", default_value_t = Ladder::BASE_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    pub retry_base_ms: u64,
+}
+
+impl Config {
+    /// The defaults, for a given broker.
+    #[must_use]
+    pub fn for_url(amqp_url: AmqpUrl) -> Self {
+        Self {
+            amqp_url,
+            amqp_connect_timeout_ms: 5_000,
+            amqp_request_timeout_ms: 5_000,
+            amqp_confirm_timeout_ms: 5_000,
+            amqp_confirm_window: 512,
+            amqp_settle_ms: 1_000,
+            amqp_hole_ms: 200,
+            retry_base_ms: Ladder::BASE_MS_DEFAULT,
+        }
+    }
+
+    /// The retry ladder.
+    #[must_use]
+    pub fn ladder(&self) -> Ladder {
+        Ladder::new(Duration::from_millis(self.retry_base_ms))
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.amqp_connect_timeout_ms)
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.amqp_request_timeout_ms)
+    }
+
+    pub(crate) fn confirm_timeout(&self) -> Duration {
+        Duration::from_millis(self.amqp_confirm_timeout_ms)
+    }
+}
+
+/// A broker's address with its credentials. Neither `Debug` nor `Display` shows the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AmqpUrl(AMQPUri);
+
+/// Seconds between heartbeats where the URL names none; a dead peer is noticed after two of them.
+const HEARTBEAT_S: u16 = 10;
+
+impl FromStr for AmqpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut uri: AMQPUri = text.parse().map_err(|error| {
+            format!("not an AMQP URL ({error}): write amqp://user:password@host:5672/%2f, or amqps:// for TLS")
+        })?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+        Ok(Self(uri))
+    }
+}
+
+impl AmqpUrl {
+    pub(crate) fn uri(&self) -> AMQPUri {
+        self.0.clone()
+    }
+}
+
+impl fmt::Display for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        write!(f, "{scheme}://{}:***@{}:{}/{vhost}", authority.userinfo.username, authority.host, authority.port)
+    }
+}
+
+impl fmt::Debug for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_never_shows_its_password() {
+        let url: AmqpUrl = "amqp://muster:hunter2@127.0.0.1:5672/%2f".parse().expect("it is a URL");
+        assert_eq!(format!("{url} {url:?}"), "amqp://muster:***@127.0.0.1:5672// amqp://muster:***@127.0.0.1:5672//");
+    }
+
+    #[test]
+    fn a_url_of_another_scheme_is_refused_with_the_right_form() {
+        let error = "http://127.0.0.1".parse::<AmqpUrl>().expect_err("it is not AMQP");
+        assert!(error.contains("amqp://user:password@host:5672/%2f"), "{error}");
+    }
+
+    #[test]
+    fn a_heartbeat_is_set_unless_the_url_names_one() {
+        let default: AmqpUrl = "amqp://localhost".parse().expect("it is a URL");
+        assert_eq!(default.uri().query.heartbeat, Some(HEARTBEAT_S));
+        let named: AmqpUrl = "amqp://localhost?heartbeat=3".parse().expect("it is a URL");
+        assert_eq!(named.uri().query.heartbeat, Some(3));
+    }
+}
