@@ -7,12 +7,13 @@
 //! Statements are checked when the crate is compiled, against the files in `.sqlx` at the root of the workspace;
 //! `shared/store/prepare.sh` writes them anew after a statement or a migration has changed.
 
+pub mod agent;
 mod config;
 mod connect;
 mod error;
-
+pub mod integration;
 pub mod migrate;
-
+pub mod outbox;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
