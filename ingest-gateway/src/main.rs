@@ -1,2 +1,3 @@
-//! ingest-gateway
+//! The gateway's program.
+
 fn main() {}
