@@ -1,1 +1,267 @@
-# placeholder
+# The fleet of `./dev up`: its processes, their settings, and the loop that watches them and stops them in order.
+# shellcheck shell=bash
+
+# In the order of starting; they stop in the reverse one, so that whoever sends stops before whoever receives.
+CHILDREN=(alert-worker ingest-gateway tactical-simulator)
+DEMO=$MUSTER_DIR/demo.env
+STATE=$MUSTER_DIR/state
+ENV_FILE=$MUSTER_DIR/env
+# A worker finishes what it has prefetched, at most 60 s of work, as one delivery is never held for longer (pipeline §2).
+GRACE_S=75
+DEAD=()
+STOPPING=
+
+binary() { printf '%s/release/%s' "${CARGO_TARGET_DIR:-$ROOT/target}" "$1"; }
+
+# ---- settings -----------------------------------------------------------------------------------------------------
+
+# The demo tenant, its webhook secret and the pepper outlive a restart, as their database does. Each checkout has its
+# own tenant, so that two of them may share an external database.
+load_demo() {
+  local MUSTER_TENANT_NEW
+  if [[ ! -s $DEMO ]]; then
+    MUSTER_TENANT_NEW=$(cat /proc/sys/kernel/random/uuid)
+    (umask 077 && printf 'MUSTER_TENANT=%s\nMUSTER_WEBHOOK_SECRET=%s\nMUSTER_HOOK_PEPPER=%s\n' \
+      "$MUSTER_TENANT_NEW" "$(random_hex 24)" "$(random_hex 32)" >"$DEMO")
+  fi
+  set -a
+  # shellcheck source=/dev/null
+  source "$DEMO"
+  set +a
+}
+
+# Sets what every child reads. A URL that points at this checkout's own private server (somebody sourced .muster/env) is
+# not an external one.
+settings() {
+  local ports
+  ports=$(cut -d= -f2 "$MUSTER_DIR/up.ports" 2>/dev/null | paste -sd'|')
+  PRIVATE=()
+  is_ours() { [[ -n $ports && $1 =~ 127\.0\.0\.1:($ports)/ ]]; }
+  if [[ -z ${MUSTER_DATABASE_URL:-} ]] || is_ours "$MUSTER_DATABASE_URL"; then PRIVATE+=(postgres); fi
+  if [[ -z ${MUSTER_AMQP_URL:-} ]] || is_ours "$MUSTER_AMQP_URL"; then PRIVATE+=(rabbitmq); fi
+}
+
+is_private() { [[ " ${PRIVATE[*]} " == *" $1 "* ]]; }
+
+# .muster/env: what runs, for people, scripts and tests. Written in one step, so that nobody reads half of it.
+write_env() {
+  local name
+  (
+    umask 077
+    for name in MUSTER_DATABASE_URL MUSTER_AMQP_URL MUSTER_AMQP_ADMIN_URL MUSTER_GATEWAY_URL MUSTER_GATEWAY_ADMIN_URL \
+      MUSTER_ALERT_WORKER_URL MUSTER_SIMULATOR_URL MUSTER_TENANT MUSTER_WEBHOOK_SECRET MUSTER_HOOK_PEPPER MUSTER_OTLP_URL; do
+      [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name}"
+    done >"$ENV_FILE.new"
+  )
+  mv "$ENV_FILE.new" "$ENV_FILE"
+}
+
+# ---- starting -----------------------------------------------------------------------------------------------------
+
+start_servers() {
+  if ((${#PRIVATE[@]} > 0)); then
+    step "starting private ${PRIVATE[*]}"
+    servers_start up "${PRIVATE[@]}" || fail "the private servers did not start: see ./dev logs"
+    PRIVATE_SERVERS_RUN=1
+  fi
+  if is_private postgres; then export MUSTER_DATABASE_URL=$DATABASE_URL; fi
+  if is_private rabbitmq; then
+    export MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL
+  fi
+}
+
+prepare_database() {
+  local muster
+  muster=$(binary muster)
+  step "migrating the database"
+  "$muster" migrate || fail "the migration failed"
+  step "connecting the demo tenant"
+  "$muster" tenant connect --tenant "$MUSTER_TENANT" --name 'Demo tenant' --gateway-url "$MUSTER_GATEWAY_URL" \
+    --instance-url "$MUSTER_SIMULATOR_URL" --secret-file <(printf '%s' "$MUSTER_WEBHOOK_SECRET") >/dev/null ||
+    fail "the demo tenant could not be connected"
+}
+
+choose_addresses() {
+  choose_ports "$MUSTER_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT
+  export MUSTER_GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
+  export MUSTER_GATEWAY_ADMIN_URL=http://127.0.0.1:$GATEWAY_ADMIN_PORT
+  export MUSTER_ALERT_WORKER_URL=http://127.0.0.1:$WORKER_PORT
+  export MUSTER_SIMULATOR_URL=http://127.0.0.1:$SIMULATOR_PORT
+}
+
+start_child() { # name
+  : >"$LOGS/$1.log"
+  case $1 in
+    alert-worker)
+      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "$(binary "$1")"
+      wait_ready "$1" "$MUSTER_ALERT_WORKER_URL/readyz"
+      ;;
+    ingest-gateway)
+      spawn "$1" env MUSTER_GATEWAY_LISTEN="127.0.0.1:$GATEWAY_PORT" \
+        MUSTER_GATEWAY_ADMIN_LISTEN="127.0.0.1:$GATEWAY_ADMIN_PORT" \
+        MUSTER_GATEWAY_STATE_DIR="$MUSTER_DIR/gateway" "$(binary "$1")"
+      wait_ready "$1" "$MUSTER_GATEWAY_URL/readyz"
+      ;;
+    tactical-simulator)
+      spawn "$1" "$(binary "$1")" --listen "127.0.0.1:$SIMULATOR_PORT" --webhook-secret "$MUSTER_WEBHOOK_SECRET" \
+        --webhook-url "$MUSTER_GATEWAY_URL/api/webhooks/tacticalrmm?tenant=$MUSTER_TENANT" --alert-interval-ms 1000
+      wait_ready "$1" "$MUSTER_SIMULATOR_URL/"
+      ;;
+  esac
+}
+
+ready_or_dead() { gone "$1" || http_ok GET "$2"; }
+
+wait_ready() { # name url
+  until_true 60 ready_or_dead "$1" "$2"
+  if ! pid_of "$1" >/dev/null; then
+    last_lines "$1" 15
+    fail "$1 ended while it was starting"
+  elif ! http_ok GET "$2"; then
+    last_lines "$1" 15
+    fail "$1 is not ready after 60 s ($2)"
+  fi
+  step "$1 is ready"
+}
+
+# ---- watching -----------------------------------------------------------------------------------------------------
+
+# Everything that should be alive: the fleet and the private servers.
+watched() {
+  printf '%s\n' "${CHILDREN[@]}"
+  [[ -z ${PRIVATE_SERVERS_RUN:-} ]] || printf 'up-%s\n' "${PRIVATE[@]}"
+}
+
+# Reports each death once, with its exit code and last words. Nothing is restarted: a crash must be seen, not papered over.
+report_deaths() {
+  local name pid status
+  for name in $(watched); do
+    [[ " ${DEAD[*]} " != *" $name "* ]] || continue
+    pid_of "$name" >/dev/null && continue
+    read -r pid _ <"$PIDS/$name"
+    wait "$pid" 2>/dev/null
+    status=$?
+    DEAD+=("$name")
+    clear_line
+    step "DEAD: $name ended with $(exit_words "$status"); its last lines:"
+    last_lines "$name" 10
+    printf 'degraded\n' >"$STATE"
+    printf '%s\n' "$(exit_words "$status")" >"$PIDS/$name.dead"
+  done
+}
+
+exit_words() { # status
+  if (($1 > 128)); then printf 'signal %s' "$(kill -l "$1")"; else printf 'exit code %s' "$1"; fi
+}
+
+clear_line() { [[ ! -t 1 ]] || printf '\r\e[K'; }
+
+# A line a few seconds on a terminal; a line a minute where the output is a file.
+show_progress() { # seconds since start
+  if [[ -t 1 ]]; then
+    (($1 % 3 == 0)) || return 0
+    clear_line
+    printf '%s' "$(date +%H:%M:%S)  $(flow_line)"
+  elif (($1 % 60 == 0)); then
+    step "$(flow_line)"
+  fi
+}
+
+watch_until_stopped() {
+  local began=$SECONDS last=-1
+  while [[ -z $STOPPING ]]; do
+    report_deaths
+    if ((SECONDS != last)); then
+      last=$SECONDS
+      show_progress $((last - began + 1))
+    fi
+    # in the background, so that a signal is acted on at once
+    sleep 0.5 9>&- &
+    wait $! 2>/dev/null
+  done
+}
+
+# ---- stopping -----------------------------------------------------------------------------------------------------
+
+stop_fleet() {
+  local i name began
+  for ((i = ${#CHILDREN[@]} - 1; i >= 0; i--)); do
+    name=${CHILDREN[i]}
+    pid_of "$name" >/dev/null || { rm -f "$PIDS/$name"; continue; }
+    began=$SECONDS
+    stop_process "$name" "$GRACE_S" && step "$name drained and stopped in $((SECONDS - began)) s"
+  done
+  rm -f "$ENV_FILE" "$PIDS"/*.dead
+}
+
+# What a killed ./dev left running. Harmless when there is nothing.
+stop_leftovers() {
+  local name found=
+  for name in "${CHILDREN[@]}" up-postgres up-rabbitmq; do
+    ! pid_of "$name" >/dev/null || found+=" $name"
+  done
+  [[ -z $found ]] || step "stopping what an earlier ./dev up left behind:$found"
+  stop_fleet
+  servers_stop up
+}
+
+# Everything after this line of a failed start is cleaning up.
+fail() {
+  trap '' INT TERM HUP
+  warn "$*"
+  stop_fleet
+  servers_stop up
+  printf 'failed\n' >"$STATE"
+  rm -f "$PIDS/dev"
+  exit 1
+}
+
+# The process behind both forms of `up`: holds the lock, starts everything, watches, stops everything.
+supervise() {
+  exec 9>"$MUSTER_DIR/up.lock"
+  flock -n 9 || die "the fleet already runs from this checkout: ./dev status"
+  trap 'STOPPING=1; [[ $(cat "$STATE") != starting ]] || fail "interrupted while starting"' INT TERM HUP
+  printf 'starting\n' >"$STATE"
+  record_pid dev $$
+  DEAD=()
+  rm -f "$PIDS"/*.dead
+  stop_leftovers
+  settings
+  load_demo
+  choose_addresses
+  start_servers
+  prepare_database
+  write_env
+  local name
+  for name in "${CHILDREN[@]}"; do start_child "$name"; done
+  step "waiting for the first alert to arrive"
+  until_true 60 alert_arrived || warn "no alert arrived within 60 s: ./dev logs says why"
+  printf 'running\n' >"$STATE"
+  summary
+  watch_until_stopped
+  finish
+}
+
+finish() {
+  trap 'warn "killing what is left"; kill_all; exit 1' INT TERM HUP
+  clear_line
+  step "stopping: first whoever sends, then whoever receives"
+  printf 'stopping\n' >"$STATE"
+  sender_counts
+  stop_process tactical-simulator 20 && step "tactical-simulator stopped"
+  # what was sent is in flight for milliseconds; the count after it is the one that a person wants to compare
+  step "$(flow_line)"
+  stop_fleet
+  servers_stop up
+  rm -f "$STATE" "$PIDS/dev"
+  ((${#DEAD[@]} == 0)) || die "stopped; these had died before: ${DEAD[*]}"
+  say "stopped"
+  exit 0
+}
+
+kill_all() {
+  local name pid
+  for name in "${CHILDREN[@]}" up-rabbitmq up-epmd up-postgres; do
+    ! pid=$(pid_of "$name") || kill -s KILL "$pid"
+  done
+}

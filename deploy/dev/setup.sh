@@ -4,9 +4,11 @@
 # cargo may be installed and still not be on the path: sudo and non-login shells drop ~/.cargo/bin.
 need_cargo() {
   local home
-  for home in "${CARGO_HOME:-$HOME/.cargo}" "$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)/.cargo"; do
-    [[ ! -x $home/bin/cargo ]] || PATH=$home/bin:$PATH
-  done
+  if ! command -v cargo >/dev/null; then
+    for home in "${CARGO_HOME:-$HOME/.cargo}" "$(getent passwd "${SUDO_USER:-}" | cut -d: -f6)/.cargo"; do
+      [[ ! -x $home/bin/cargo ]] || PATH=$home/bin:$PATH
+    done
+  fi
   PATH=$TOOLS/bin:$PATH
   command -v cargo >/dev/null ||
     die "cargo is missing: install Rust from https://rustup.rs (or set PATH so that cargo is found), then run this again"
@@ -18,6 +20,8 @@ need_servers() { # server…
   local packages=()
   [[ " $* " != *" postgres "* ]] || [[ -x $(postgres_bin)/initdb && -n $(command -v psql) ]] || packages+=(postgresql)
   [[ " $* " != *" rabbitmq "* ]] || [[ -x $RABBITMQ_SERVER ]] || packages+=(rabbitmq-server)
+  # the counts of `./dev status` are asked for with psql, also from somebody else's server
+  [[ " ${packages[*]} " == *" postgresql "* || -n $(command -v psql) ]] || packages+=(postgresql-client)
   ((${#packages[@]} == 0)) || need_packages "${packages[@]}"
 }
 

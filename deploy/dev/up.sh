@@ -1,1 +1,227 @@
-# placeholder
+# The commands around the fleet: up, down, status, logs; and the words that a person reads.
+# shellcheck shell=bash
+
+fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
+  [[ -e $MUSTER_DIR/up.lock ]] || return 1
+  ! flock -n "$MUSTER_DIR/up.lock" true
+}
+
+# ---- numbers ------------------------------------------------------------------------------------------------------
+
+# The database's side of things.
+database_counts() { # sets ALERTS, ALERTS_OPEN, OUTBOX, OUTBOX_OLDEST_S, PARKED
+  local counts
+  counts=$(PGCONNECT_TIMEOUT=5 timeout 10 psql -XAtq -F ' ' -v ON_ERROR_STOP=1 -v tenant="$MUSTER_TENANT" \
+    -f "$ROOT/deploy/dev/counts.sql" "$MUSTER_DATABASE_URL" 2>/dev/null)
+  read -r ALERTS ALERTS_OPEN OUTBOX OUTBOX_OLDEST_S PARKED <<<"$counts"
+}
+
+# The simulator's ledger: what it sent since it was started, and what it was answered.
+sender_counts() { # sets SENT, ACCEPTED
+  local ledger
+  # the ledger ends with the simulator: after that the last numbers stand
+  ledger=$(http GET "$MUSTER_SIMULATOR_URL/_control/ledger/summary" 2>/dev/null) || return 0
+  SENT=$(json_number webhooks <<<"$ledger")
+  ACCEPTED=$(json_number accepted <<<"$ledger")
+}
+
+# Messages that wait in any queue of the vhost; only where the management API is known.
+queued_count() {
+  local url=${MUSTER_AMQP_ADMIN_URL:-}
+  [[ -n $url ]] || return 0
+  http GET "http://${url##*@}/api/queues/muster?columns=messages" '' guest:guest |
+    grep -o '"messages":[0-9]*' | awk -F: '{ sum += $2 } END { printf "%d", sum }'
+}
+
+alert_arrived() {
+  [[ -z $STOPPING ]] || return 0
+  database_counts
+  [[ ${ALERTS:-0} -gt 0 ]]
+}
+
+flow_line() {
+  database_counts
+  sender_counts
+  printf 'webhooks sent %s, accepted %s; alerts in Postgres %s, open %s; oldest unsent event %s s; parked %s' \
+    "${SENT:-?}" "${ACCEPTED:-?}" "${ALERTS:-?}" "${ALERTS_OPEN:-?}" "${OUTBOX_OLDEST_S:-?}" "${PARKED:-?}"
+}
+
+# ---- words --------------------------------------------------------------------------------------------------------
+
+row() { printf '  %-20s %-9s %s\n' "$@"; }
+
+where() { # name
+  case $1 in
+    tactical-simulator) printf '%s  plays a Tactical RMM server and sends webhooks' "$MUSTER_SIMULATOR_URL" ;;
+    ingest-gateway) printf '%s  turns webhooks into messages' "$MUSTER_GATEWAY_URL" ;;
+    alert-worker) printf '%s  writes messages to Postgres' "$MUSTER_ALERT_WORKER_URL" ;;
+    up-rabbitmq) printf '127.0.0.1:%s  carries the messages' "${MUSTER_AMQP_URL##*:}" ;;
+    up-postgres) printf '127.0.0.1:%s  holds the alerts' "${MUSTER_DATABASE_URL##*:}" ;;
+  esac
+}
+
+# One row a process: alive with its pid, or dead with how it ended.
+process_rows() {
+  local name pid names=(tactical-simulator ingest-gateway)
+  [[ ! -e $PIDS/up-rabbitmq ]] || names+=(up-rabbitmq)
+  names+=(alert-worker)
+  [[ ! -e $PIDS/up-postgres ]] || names+=(up-postgres)
+  PROCESS_DEAD=0
+  for name in "${names[@]}"; do
+    if pid=$(pid_of "$name"); then
+      row "${name#up-}" "$pid" "$(where "$name")"
+    else
+      PROCESS_DEAD=1
+      row "${name#up-}" DEAD "$(cat "$PIDS/$name.dead" 2>/dev/null || echo 'did not say why'); ./dev logs ${name#up-}"
+    fi
+  done
+  [[ -e $PIDS/up-rabbitmq ]] || row rabbitmq external "${MUSTER_AMQP_URL##*@}"
+  [[ -e $PIDS/up-postgres ]] || row postgres external "${MUSTER_DATABASE_URL##*@}"
+}
+
+summary() {
+  clear_line
+  say ""
+  say "The fleet stands. What runs where:"
+  process_rows
+  say ""
+  say "What just happened (since the first start of this checkout's database):"
+  database_counts
+  sender_counts
+  local queued
+  queued=$(queued_count)
+  say "  the simulated Tactical has sent ${SENT:-?} webhooks, ${ACCEPTED:-?} of them were accepted"
+  say "  ${ALERTS:-?} alerts stand in Postgres, ${ALERTS_OPEN:-?} of them open; ${PARKED:-?} messages are parked"
+  say "  ${queued:-?} messages wait in the broker; the oldest event still to be published is ${OUTBOX_OLDEST_S:-?} s old"
+  say ""
+  where_to_look
+}
+
+where_to_look() {
+  say "Where to look next:"
+  say "  the rows      set -a; . .muster/env; psql \"\$MUSTER_DATABASE_URL\" -c 'select * from rmm_alerts order by updated_at desc limit 5'"
+  [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
+  say "  the metrics   $MUSTER_GATEWAY_ADMIN_URL/metrics and $MUSTER_ALERT_WORKER_URL/metrics"
+  [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
+  say "  the logs      ./dev logs [name] [-f]"
+  say "  the settings  .muster/env (it holds secrets: keep it private)"
+}
+
+# ---- commands -----------------------------------------------------------------------------------------------------
+
+cmd_up() { # [--detach]
+  case ${1:-} in
+    '' | -d | --detach) ;;
+    *) die "unknown option of up: $1 (there is --detach)" ;;
+  esac
+  make_dirs
+  if fleet_runs; then
+    say "the fleet already runs from this checkout; nothing was changed"
+    cmd_status
+    return
+  fi
+  need_cargo
+  settings
+  need_servers "${PRIVATE[@]}"
+  step "building (the first time takes some minutes)"
+  cargo build --release --workspace --bins --locked || die "the build failed"
+  if [[ -z ${1:-} ]]; then supervise; else up_detached; fi
+}
+
+up_detached() {
+  local pid tail_pid
+  : >"$LOGS/dev.log"
+  rm -f "$STATE"
+  setsid "$ROOT/dev" __supervise </dev/null >>"$LOGS/dev.log" 2>&1 &
+  pid=$!
+  trap 'kill "$pid" 2>/dev/null' INT TERM HUP
+  tail -n +1 -f --pid="$pid" "$LOGS/dev.log" &
+  tail_pid=$!
+  until_true 300 started_or_dead "$pid"
+  sleep 0.5 # tail looks once a second at the most; what it has not shown yet stands in the log
+  kill "$tail_pid" 2>/dev/null
+  wait "$tail_pid" 2>/dev/null
+  if [[ $(cat "$STATE" 2>/dev/null) == running ]]; then
+    disown "$pid"
+    say ""
+    say "running in the background: ./dev status, ./dev logs, ./dev down"
+  else
+    wait "$pid"
+    die "the fleet did not start: $LOGS/dev.log says why"
+  fi
+}
+
+started_or_dead() { # pid
+  [[ $(cat "$STATE" 2>/dev/null) == running ]] || process_gone "$1"
+}
+
+cmd_down() { # [--wipe]
+  local pid began=$SECONDS
+  case ${1:-} in
+    '' | --wipe) ;;
+    *) die "unknown option of down: $1 (there is --wipe)" ;;
+  esac
+  make_dirs
+  if fleet_runs && pid=$(pid_of dev); then
+    step "asking the fleet to drain and stop"
+    kill -s TERM "$pid"
+    until_true 240 process_gone "$pid" || die "it did not stop within 240 s: ./dev logs dev"
+    step "stopped in $((SECONDS - began)) s"
+  else
+    # the lock keeps a starting `up` away while leftovers are tidied
+    exec 9>"$MUSTER_DIR/up.lock"
+    flock -w 5 9 || die "something holds $MUSTER_DIR/up.lock"
+    stop_leftovers
+    rm -f "$STATE" "$PIDS/dev"
+    say "the fleet does not run"
+  fi
+  if [[ ${1:-} == --wipe ]]; then
+    rm -rf "${SERVERS:?}/up" "${MUSTER_DIR:?}/gateway" "$DEMO"
+    # a folder outside the checkout is not left behind empty
+    [[ ! -L $SERVERS ]] || { rmdir "$(readlink -f "$SERVERS")" 2>/dev/null && rm -f "$SERVERS"; }
+    say "its data is deleted"
+  fi
+}
+
+# Exit code: 0 all is well, 1 something is dead, 3 nothing runs.
+cmd_status() {
+  if ! fleet_runs; then
+    say "the fleet does not run from this checkout: ./dev up starts it"
+    return 3
+  fi
+  local state
+  state=$(cat "$STATE" 2>/dev/null)
+  say "state: ${state:-starting}"
+  [[ -s $ENV_FILE ]] || return 0
+  set -a
+  # shellcheck source=/dev/null
+  source "$ENV_FILE"
+  set +a
+  process_rows
+  say ""
+  say "  $(flow_line)"
+  return "$PROCESS_DEAD"
+}
+
+cmd_logs() { # [name] [-f]
+  local follow=() names=() word
+  for word; do
+    case $word in
+      -f | --follow) follow=(-f) ;;
+      -*) die "unknown option of logs: $word (there is -f)" ;;
+      *) names+=("$word") ;;
+    esac
+  done
+  if ((${#names[@]} == 0)); then names=("${CHILDREN[@]}"); fi
+  local files=() name
+  for name in "${names[@]}"; do
+    if [[ -e $LOGS/$name.log ]]; then
+      files+=("$LOGS/$name.log")
+    elif [[ -e $LOGS/up-$name.log ]]; then
+      files+=("$LOGS/up-$name.log")
+    else
+      die "no log of $name; there are: $(cd "$LOGS" && ls | sed 's/\.log$//' | paste -sd' ')"
+    fi
+  done
+  exec tail -n 50 "${follow[@]}" "${files[@]}"
+}
