@@ -45,10 +45,13 @@ begin
 end
 $$;
 
-create trigger hook_changed after insert or update or delete or truncate on muster.hook
-    for each statement execute function muster.raise_hook_version();
-
--- row triggers with conditions: a sync that only moves its stamps must neither raise the version nor wait for its lock
+-- Row triggers, since a statement trigger also fires where no row changed; with conditions, since a sync that only moves
+-- its stamps must neither raise the version nor wait for its lock.
+create trigger hook_made after insert or delete on muster.hook
+    for each row execute function muster.raise_hook_version();
+create trigger hook_rotated after update on muster.hook
+    for each row when (old is distinct from new)
+    execute function muster.raise_hook_version();
 create trigger muster_integration_switched after update on public.rmm_integrations
     for each row when (old.is_active is distinct from new.is_active)
     execute function muster.raise_hook_version();

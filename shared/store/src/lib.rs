@@ -11,9 +11,12 @@ pub mod agent;
 mod config;
 mod connect;
 mod error;
+pub mod hook;
 pub mod integration;
 pub mod migrate;
 pub mod outbox;
+pub mod parked;
+pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

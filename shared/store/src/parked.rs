@@ -1,0 +1,223 @@
+//! Parked messages: what nobody could work on, kept for people to look at, its bytes untouched.
+//!
+//! The parker moves messages from the landing queue into this table and then acks; when it dies between the two, the
+//! message comes again and is the same row, recognised by a hash over the whole delivery. While a row stands its twin is
+//! left out; whoever redrives a row must delete it in the transaction that writes its message to the outbox, so that a
+//! message which fails once more finds no row in its way.
+
+use chrono::{DateTime, Datelike, Utc};
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::{Error, Store};
+
+/// Reasons are cut to this many characters; the header that carries them is at most as long in bytes.
+const REASON_CHARS_MAX: usize = 2_048;
+/// Other texts that came over the wire, in characters; AMQP's short strings are at most 255 bytes.
+const FIELD_CHARS_MAX: usize = 512;
+/// Headers nested deeper than this are replaced by their text: jsonb has a limit, and AMQP tables nest as deep as they like.
+const HEADER_DEPTH_MAX: usize = 16;
+/// The header in which the broker counts redeliveries: the one that differs when the same message comes again.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// Whether a message waits for a person or for its tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedState {
+    /// It failed, and waits for a person.
+    Parked,
+    /// Its tenant or kind is paused, and it waits for that to end.
+    Held,
+}
+
+impl ParkedState {
+    /// The word that stands in the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// A message to be parked. Its texts may hold anything: what Postgres cannot store in them is replaced or cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parked {
+    /// Whose message; `None` where its header is absent or unreadable.
+    pub tenant: Option<Uuid>,
+    /// The kind, where it has one.
+    pub kind: Option<String>,
+    /// The message's id, where it has one.
+    pub message_id: Option<String>,
+    /// The class of the last failure, or `poison`, `unknown_kind`.
+    pub class: String,
+    /// The chain of errors, or what else is wrong.
+    pub reason: String,
+    /// Attempts burnt.
+    pub attempt: u32,
+    /// The version of the program that gave it up.
+    pub worker_version: String,
+    /// Why it waits.
+    pub state: ParkedState,
+    /// The exchange that it was published to first.
+    pub exchange: String,
+    /// The routing key that it was published with.
+    pub routing_key: String,
+    /// The queue that it was in, where the broker or the worker says so.
+    pub queue: Option<String>,
+    /// All headers as they came, as a JSON object.
+    pub headers: Value,
+    /// The bytes as they came.
+    pub body: Vec<u8>,
+    /// The trace that it belongs to.
+    pub traceparent: Option<String>,
+    /// When its first copy was published.
+    pub first_published_at: Option<DateTime<Utc>>,
+}
+
+impl Parked {
+    /// What the same delivery is recognised by: everything that is the same when it is delivered again, and as much as
+    /// tells it from every other. A message id alone is not enough (poison may have none or a foreign one).
+    #[must_use]
+    pub fn dedup(&self) -> String {
+        let mut headers = self.headers.clone();
+        if let Value::Object(headers) = &mut headers {
+            headers.remove(DELIVERY_COUNT);
+        }
+        contract::id::of(&[
+            self.message_id.as_deref().unwrap_or_default().as_bytes(),
+            self.kind.as_deref().unwrap_or_default().as_bytes(),
+            self.exchange.as_bytes(),
+            self.routing_key.as_bytes(),
+            self.queue.as_deref().unwrap_or_default().as_bytes(),
+            headers.to_string().as_bytes(),
+            &self.body,
+        ])
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParkedRow {
+    /// The row's id.
+    pub parked_id: i64,
+    /// Whose message.
+    pub tenant: Option<Uuid>,
+    /// The kind.
+    pub kind: Option<String>,
+    /// The message's id.
+    pub message_id: Option<String>,
+    /// The class of the failure.
+    pub class: String,
+    /// Why.
+    pub reason: String,
+    /// Attempts burnt.
+    pub attempt: i32,
+    /// `parked` or `held`.
+    pub state: String,
+    /// The routing key that it was published with.
+    pub routing_key: String,
+    /// The bytes as they came.
+    pub body: Vec<u8>,
+    /// When it was parked.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// Parks messages in one transaction; how many were new. Ack only after this has returned.
+///
+/// # Errors
+/// What the database said; no message's content makes it fail.
+pub async fn insert(store: &Store, parked: &[Parked]) -> Result<u64, Error> {
+    store
+        .run(format!("park {} messages", parked.len()), async {
+            let mut transaction = store.pool().begin().await?;
+            let mut sorted: Vec<(String, &Parked)> = parked.iter().map(|one| (one.dedup(), one)).collect();
+            // two parkers with the same messages wait for each other and never deadlock
+            sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+            let mut new = 0;
+            for (dedup, one) in sorted {
+                new += insert_one(&mut transaction, &dedup, one).await?;
+            }
+            transaction.commit().await?;
+            Ok(new)
+        })
+        .await
+}
+
+/// One statement a message: parking is rare, and a statement per message keeps the columns readable.
+async fn insert_one(connection: &mut PgConnection, dedup: &str, one: &Parked) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query_file!(
+        "sql/parked_insert.sql",
+        dedup,
+        one.tenant,
+        one.kind.as_deref().map(field),
+        one.message_id.as_deref().map(field),
+        storable(&one.class, 50),
+        storable(&one.reason, REASON_CHARS_MAX),
+        i32::try_from(one.attempt).unwrap_or(i32::MAX),
+        storable(&one.worker_version, 100),
+        one.state.as_str(),
+        field(&one.exchange),
+        field(&one.routing_key),
+        one.queue.as_deref().map(field),
+        storable_json(&one.headers, 0),
+        one.body,
+        one.traceparent.as_deref().map(field),
+        one.first_published_at.filter(is_storable),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The newest rows, at most `rows_max`.
+///
+/// # Errors
+/// What the database said.
+pub async fn list(store: &Store, rows_max: u32) -> Result<Vec<ParkedRow>, Error> {
+    let rows = sqlx::query_as!(
+        ParkedRow,
+        "select parked_id, tenant, kind, message_id, class, reason, attempt, state, routing_key, body, parked_at
+         from muster.parked order by parked_id desc limit $1",
+        i64::from(rows_max)
+    );
+    store.run("list parked messages", rows.fetch_all(store.pool())).await
+}
+
+/// How many messages are parked or held.
+///
+/// # Errors
+/// What the database said.
+pub async fn count(store: &Store) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from muster.parked"#);
+    let count = store.run("count parked messages", count.fetch_one(store.pool())).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// A stamp out of a header may be any number of milliseconds; Postgres begins at 4713 BC, and sense later than that.
+fn is_storable(stamp: &DateTime<Utc>) -> bool {
+    (0..10_000).contains(&stamp.year())
+}
+
+fn field(text: &str) -> String {
+    storable(text, FIELD_CHARS_MAX)
+}
+
+/// Postgres stores no NUL; the place shows that one was there.
+fn storable(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).map(|char| if char == '\0' { char::REPLACEMENT_CHARACTER } else { char }).collect()
+}
+
+fn storable_json(value: &Value, depth: usize) -> Value {
+    match value {
+        Value::Array(_) | Value::Object(_) if depth >= HEADER_DEPTH_MAX => Value::String("nested too deep".to_owned()),
+        Value::String(text) => Value::String(text.replace('\0', "\u{FFFD}")),
+        Value::Array(values) => values.iter().map(|value| storable_json(value, depth + 1)).collect(),
+        Value::Object(entries) => entries
+            .iter()
+            .map(|(name, value)| (name.replace('\0', "\u{FFFD}"), storable_json(value, depth + 1)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}

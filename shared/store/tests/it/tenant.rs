@@ -1,0 +1,124 @@
+//! Connecting a tenant: once, twice, at once, and on a database that AlgaPSA made.
+
+use std::time::Duration;
+
+use fault::{Class, Classify};
+use store::hook::{self, Change, HookState};
+use store::tenant::{self, NewConnection};
+use store::testing::TestDatabase;
+use uuid::Uuid;
+
+use crate::{connected, execute, text, within};
+
+#[tokio::test]
+async fn connecting_twice_makes_nothing_twice_and_writes_nothing() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let first = connected(&store, 1).await;
+    assert_eq!(first.hook, Some(Change::Created));
+    let rows = "select concat_ws(' ', t.xmin, c.xmin, i.xmin, h.xmin, v.xmin)
+                from tenants t, clients c, rmm_integrations i, muster.hook h, muster.hook_version v";
+    let before = text(&database, rows).await;
+    let second = connected(&store, 1).await;
+    assert_eq!(second.hook, Some(Change::Unchanged));
+    assert_eq!((second.client_id, second.integration_id), (first.client_id, first.integration_id));
+    assert_eq!(text(&database, rows).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connecting_at_once_makes_one_of_each() {
+    let database = TestDatabase::create().await;
+    let all: Vec<_> = (0..8)
+        .map(|_| {
+            let store = database.second_store();
+            tokio::spawn(async move { connected(&store, 1).await })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for one in all {
+        let one = within(one).await.unwrap();
+        ids.push((one.client_id, one.integration_id));
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(text(&database, "select count(*)::text from clients").await, "1");
+}
+
+#[tokio::test]
+async fn another_secret_is_a_rotation_and_none_leaves_the_hook() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    let mut new = NewConnection {
+        tenant: one.tenant,
+        client_name: "Acme".to_owned(),
+        instance_url: None,
+        digest: Some([2; 32]),
+        grace: Duration::from_secs(60),
+    };
+    let again = tenant::connect(&store, &new).await.unwrap();
+    assert!(matches!(again.hook, Some(Change::Rotated { .. })), "{again:?}");
+    new.digest = None;
+    assert_eq!(tenant::connect(&store, &new).await.unwrap().hook, None);
+    assert_eq!(hook::find(&store, one.tenant).await.unwrap().unwrap().digest, [2; 32]);
+    assert_eq!(
+        tenant::list(&store).await.unwrap()[0].instance_url.as_deref(),
+        Some("https://api.example.com"),
+        "no url given keeps the one before"
+    );
+}
+
+#[tokio::test]
+async fn the_list_shows_what_was_done() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    connected(&store, 2).await;
+    tenant::disconnect(&store, one.tenant).await.unwrap();
+    let listed = tenant::list(&store).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.state).collect::<Vec<_>>(), [HookState::Inactive, HookState::Active]);
+    assert_eq!(listed[0].integration_id, one.integration_id);
+    assert!(listed[0].rotated_at.is_some());
+}
+
+#[tokio::test]
+async fn a_stranger_can_be_neither_disconnected_nor_suspended() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    assert!(!tenant::disconnect(&store, Uuid::nil()).await.unwrap());
+    assert!(!tenant::set_suspended(&store, Uuid::nil(), true).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_second_suspension_keeps_the_first_stamp() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    tenant::set_suspended(&store, one.tenant, true).await.unwrap();
+    let before = text(&database, "select suspended_at::text from tenants").await;
+    tenant::set_suspended(&store, one.tenant, true).await.unwrap();
+    assert_eq!(text(&database, "select suspended_at::text from tenants").await, before);
+}
+
+#[tokio::test]
+async fn an_adopted_tenant_is_connected_although_its_table_wants_more() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    execute(
+        &database,
+        "alter table tenants add email text;
+         insert into tenants (tenant, email) values ('00000000-0000-0000-0000-000000000001', 'a@example.com');
+         alter table tenants alter email set not null",
+    )
+    .await;
+    connected(&store, 1).await;
+    let new = NewConnection {
+        tenant: Uuid::from_u128(2),
+        client_name: "Acme".to_owned(),
+        instance_url: None,
+        digest: None,
+        grace: Duration::ZERO,
+    };
+    let error = tenant::connect(&store, &new).await.unwrap_err();
+    assert_eq!(error.class(), Class::Permanent, "only AlgaPSA can make that tenant: {error:?}");
+}
