@@ -1,3 +1,41 @@
-//! tests
+//! The harness of the fleet tests: private servers, faults, processes, and the Tactical simulator.
+//!
+//! A test owns its database and its vhost; nothing is shared but the servers, which `./dev test` starts and names in the
+//! environment. Nothing sleeps: [`until`] looks until a deadline.
 
+pub mod admin;
+pub mod amqp;
 pub mod otlp;
+pub mod process;
+pub mod proxy;
+pub mod rabbit;
+pub mod simulator;
+mod until;
+pub mod vhost;
+
+use std::future::Future;
+
+pub use amqp::{Client, Got};
+pub use process::Process;
+pub use proxy::Proxy;
+pub use rabbit::PrivateBroker;
+pub use until::{DEADLINE, soon, until};
+pub use vhost::Vhost;
+
+/// A variable that `./dev test` sets.
+fn variable(name: &str, what: &str) -> String {
+    let value = std::env::var(name).unwrap_or_default();
+    assert!(!value.is_empty(), "{name} is unset: run `./dev test`, or set it to {what}");
+    value
+}
+
+/// Runs a future to its end on a thread and a runtime of its own: what a `drop` must do, which cannot await.
+fn apart(future: impl Future<Output = ()> + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(future);
+        }
+    });
+    // a panic in it was reported by its own thread
+    let _ = thread.join();
+}

@@ -1,0 +1,81 @@
+//! RabbitMQ's management API, as far as tests need it: vhosts and connections. Never its statistics, which lag seconds
+//! behind; counts are asked for over AMQP ([`crate::amqp`]).
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+/// The API at one base URL, which holds user and password: `http://guest:guest@127.0.0.1:15672`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    base: String,
+    client: Client,
+}
+
+impl Admin {
+    /// The shared server of the tests.
+    ///
+    /// # Panics
+    /// When `MUSTER_AMQP_ADMIN_URL` is unset.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::at(&crate::variable("MUSTER_AMQP_ADMIN_URL", "a RabbitMQ management API"))
+    }
+
+    /// The API at a base URL.
+    #[must_use]
+    pub fn at(base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), client: Client::new() }
+    }
+
+    /// Makes a vhost and gives the API's own user all permissions in it.
+    ///
+    /// # Panics
+    /// When the API is away or refuses.
+    pub async fn create_vhost(&self, name: &str) {
+        self.call(Method::PUT, &format!("vhosts/{name}"), Some(json!({}))).await;
+        let user = self.call(Method::GET, "whoami", None).await["name"].as_str().unwrap_or("guest").to_owned();
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.call(Method::PUT, &format!("permissions/{name}/{user}"), Some(all)).await;
+    }
+
+    /// Deletes a vhost with everything in it; one that is gone already is as good.
+    pub async fn delete_vhost(&self, name: &str) {
+        // a vhost that cannot be deleted now stays until its server ends, which is the end of `./dev test`
+        let _ = self.client.delete(format!("{}/api/vhosts/{name}", self.base)).send().await;
+    }
+
+    /// Ends the connections of that name in a vhost as an operator would, and answers how many there were. A connection
+    /// appears here a moment after it was made.
+    ///
+    /// # Panics
+    /// When the API is away.
+    pub async fn close_connections(&self, vhost: &str, name: &str) -> usize {
+        let all = self.call(Method::GET, &format!("vhosts/{vhost}/connections"), None).await;
+        let mut closed = 0;
+        for connection in all.as_array().into_iter().flatten() {
+            let (Some(own), Some(id)) = (connection["user_provided_name"].as_str(), connection["name"].as_str()) else {
+                continue;
+            };
+            if own == name {
+                let id = id.replace(' ', "%20").replace('>', "%3E");
+                self.call(Method::DELETE, &format!("connections/{id}"), None).await;
+                closed += 1;
+            }
+        }
+        closed
+    }
+
+    /// One request; an answer without a body is `null`. A thing to delete that is gone is no failure.
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.client.request(method.clone(), format!("{}/api/{path}", self.base));
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let status = answer.status();
+        let is_gone = method == Method::DELETE && status == StatusCode::NOT_FOUND;
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.is_success() || is_gone, "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+}

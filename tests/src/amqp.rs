@@ -1,0 +1,178 @@
+//! A plain AMQP client of the harness: looks at queues, publishes and fetches from outside, without Muster's own crate
+//! and its rules.
+
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+
+/// One vhost seen from outside. Its connection is made when it is needed, and anew where it broke.
+#[derive(Debug)]
+pub struct Client {
+    url: String,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// A message as it lay in a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Got {
+    /// The payload.
+    pub body: Vec<u8>,
+    /// AMQP's own properties, headers among them.
+    pub properties: BasicProperties,
+    /// The exchange that it was published to last.
+    pub exchange: String,
+    /// The key that it was published with.
+    pub routing_key: String,
+}
+
+impl Got {
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&AMQPValue> {
+        self.properties.headers().as_ref()?.inner().get(name)
+    }
+
+    /// The names of all headers, sorted.
+    #[must_use]
+    pub fn header_names(&self) -> Vec<String> {
+        let headers = self.properties.headers().iter().flat_map(FieldTable::inner);
+        headers.map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// The message id, empty where there is none.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        self.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl Client {
+    /// A client of the vhost that the URL names.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), connection: Mutex::new(None) }
+    }
+
+    /// The URL, with its password: for a process under test.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A new channel of its own: a request that the broker refuses costs the channel, and nothing else.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn try_channel(&self) -> lapin::Result<Channel> {
+        let mut connection = self.connection.lock().await;
+        if !connection.as_ref().is_some_and(|made| made.status().connected()) {
+            let properties = ConnectionProperties::default().with_connection_name("harness".into());
+            *connection = Some(Connection::connect(&self.url, properties).await?);
+        }
+        connection.as_ref().expect("it was made just above").create_channel().await
+    }
+
+    async fn channel(&self) -> Channel {
+        self.try_channel().await.unwrap_or_else(|error| panic!("open a channel from the harness: {error}"))
+    }
+
+    /// How many messages lie ready in a queue, exactly and now; those in a consumer's hands are not counted. None where
+    /// there is no such queue, or nobody answers.
+    pub async fn depth(&self, queue: &str) -> Option<u32> {
+        let channel = self.try_channel().await.ok()?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+        let asked = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.ok()?;
+        // closed by the next look at the latest; an open channel is only memory
+        let _ = channel.close(200, "looked".into()).await;
+        Some(asked.message_count())
+    }
+
+    /// Publishes and waits for the confirm; whether the broker took it.
+    ///
+    /// # Panics
+    /// When the broker is away or closes the channel.
+    pub async fn publish(&self, exchange: &str, key: &str, properties: BasicProperties, body: &[u8]) -> bool {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
+        let sent = channel.basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties);
+        let confirmed = sent.await.expect("the channel is open").await.expect("the broker answers");
+        matches!(confirmed, Confirmation::Ack(_))
+    }
+
+    /// Takes everything that lies ready in a queue, in order.
+    ///
+    /// # Panics
+    /// When the broker is away or there is no such queue.
+    pub async fn get_all(&self, queue: &str) -> Vec<Got> {
+        let channel = self.channel().await;
+        let mut all = Vec::new();
+        while let Some(one) = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: false })
+            .await
+            .unwrap_or_else(|error| panic!("get from {queue}: {error}"))
+        {
+            let one = one.delivery;
+            one.acker.ack(BasicAckOptions::default()).await.expect("the channel is open");
+            all.push(Got {
+                exchange: one.exchange.to_string(),
+                routing_key: one.routing_key.to_string(),
+                properties: one.properties,
+                body: one.data,
+            });
+        }
+        // its answer says that the acknowledgements before it have arrived
+        let _ = channel.close(200, "got all".into()).await;
+        all
+    }
+
+    /// Declares a durable queue of the given arguments.
+    ///
+    /// # Panics
+    /// When the broker is away or refuses.
+    pub async fn declare_queue(&self, queue: &str, arguments: FieldTable) {
+        let declaring = self.channel().await;
+        let declared = declaring.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await;
+        declared.unwrap_or_else(|error| panic!("declare {queue}: {error}"));
+    }
+
+    /// A queue of the test's own that receives what is published to `exchange` with a matching key.
+    ///
+    /// # Panics
+    /// When the broker is away or there is no such exchange.
+    pub async fn bind_queue(&self, queue: &str, exchange: &str, key: &str) {
+        self.declare_queue(queue, FieldTable::default()).await;
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let binding = self.channel().await;
+        let bound = binding.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await;
+        bound.unwrap_or_else(|error| panic!("bind {queue} to {exchange}: {error}"));
+    }
+
+    /// Deletes a queue with everything in it.
+    ///
+    /// # Panics
+    /// When the broker is away.
+    pub async fn delete_queue(&self, queue: &str) {
+        let deleting = self.channel().await;
+        let deleted = deleting.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        deleted.unwrap_or_else(|error| panic!("delete {queue}: {error}"));
+    }
+
+    /// Declares Muster's topology as a process would.
+    ///
+    /// # Errors
+    /// What a process would report, as text.
+    ///
+    /// # Panics
+    /// When the broker is away.
+    pub async fn declare_topology(&self, config: &broker::Config) -> Result<(), String> {
+        let properties = ConnectionProperties::default().with_connection_name("harness-topology".into());
+        let connection = Connection::connect(&self.url, properties).await.expect("the broker answers");
+        let declared = broker::topology::declare(&connection, config).await;
+        let _ = connection.close(200, "declared".into()).await;
+        declared.map_err(|error| error.to_string())
+    }
+}

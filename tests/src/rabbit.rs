@@ -1,0 +1,235 @@
+//! A RabbitMQ node of a test's own, for what a shared one cannot bear: a crash, a stop, an alarm.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::amqp::Client;
+use crate::process::Process;
+use crate::until;
+
+/// Debian's scripts; the wrappers in the path change the user and read the system's configuration.
+const BIN: &str = "/usr/lib/rabbitmq/bin";
+/// A node starts in about 7 s on an idle machine of two cores.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+/// A quorum queue of RabbitMQ 3.10 is not crash-safe in its first second, and a test may have declared one just now.
+const SETTLE: Duration = Duration::from_millis(1_100);
+
+/// A node with the default vhost and nothing else; its processes end with the handle.
+#[derive(Debug)]
+pub struct PrivateBroker {
+    // fields are dropped in this order: the node before its directory of nodes, and both before their folder
+    node: Option<Process>,
+    _epmd: Process,
+    client: Client,
+    ports: Ports,
+    user: Option<User>,
+    folder: TempDir,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    distribution: u16,
+    epmd: u16,
+}
+
+/// The account that the node runs under where the tests are root.
+#[derive(Debug, Clone, Copy)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+impl PrivateBroker {
+    /// Starts a node and waits until it serves.
+    ///
+    /// # Panics
+    /// If RabbitMQ is not installed or does not come up.
+    pub async fn start() -> Self {
+        assert!(Path::new(BIN).join("rabbitmq-server").is_file(), "RabbitMQ is not installed: run `./dev setup`");
+        let folder = tempfile::Builder::new().prefix("muster-rabbit-").tempdir().expect("a temporary folder");
+        let user = own(folder.path());
+        let ports = free_ports();
+        write(folder.path(), ports, user);
+        let client = Client::at(&format!("amqp://guest:guest@127.0.0.1:{}/%2f", ports.amqp));
+        let mut epmd = command("epmd", folder.path(), ports, user);
+        epmd.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
+        let epmd = Process::spawn("epmd", epmd);
+        let mut broker = Self { node: None, _epmd: epmd, client, ports, user, folder };
+        broker.start_again().await;
+        broker
+    }
+
+    /// Starts the node again after [`PrivateBroker::kill`] or [`PrivateBroker::stop`], with all that was on its disk.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start_again(&mut self) {
+        let node = self.command(&format!("{BIN}/rabbitmq-server"));
+        let mut node = Process::spawn("rabbitmq", node);
+        until(START_DEADLINE, async || {
+            assert!(node.ended().is_none(), "RabbitMQ ended while it started: {:#?}", node.log());
+            self.client.try_channel().await.map(drop)
+        })
+        .await;
+        self.node = Some(node);
+    }
+
+    /// `kill -9`, once every queue is old enough to survive it.
+    pub async fn kill(&mut self) {
+        tokio::time::sleep(SETTLE).await;
+        self.node = None;
+    }
+
+    /// Stops the node as a service manager would.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn stop(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            node.terminate(START_DEADLINE).await;
+        }
+    }
+
+    /// Raises the memory alarm: from now on the node blocks every connection that publishes.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn alarm_on(&self) {
+        self.control(&["set_vm_memory_high_watermark", "0"]).await;
+    }
+
+    /// Ends the alarm.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn alarm_off(&self) {
+        self.control(&["set_vm_memory_high_watermark", "0.9"]).await;
+    }
+
+    /// A process's configuration for this node; see [`crate::vhost::config_for`].
+    #[must_use]
+    pub fn config(&self) -> broker::Config {
+        crate::vhost::config_for(self.client.url())
+    }
+
+    /// Looks at the node's default vhost from outside.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    async fn control(&self, arguments: &[&str]) {
+        let mut command = self.command(&format!("{BIN}/rabbitmqctl"));
+        command.args(["-n", NODE]).args(arguments);
+        let mut control = Process::spawn("rabbitmqctl", command);
+        let status = until(START_DEADLINE, async || control.ended().ok_or("rabbitmqctl still runs")).await;
+        assert!(status.success(), "rabbitmqctl {arguments:?}: {:#?}", control.log());
+    }
+
+    fn command(&self, program: &str) -> Command {
+        command(program, self.folder.path(), self.ports, self.user)
+    }
+}
+
+/// Names are registered with the node's own epmd, so that all nodes may have the same.
+const NODE: &str = "muster-private@localhost";
+
+/// Hands a folder to RabbitMQ's account where the tests are root, who may not be the node.
+fn own(folder: &Path) -> Option<User> {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if !is_root {
+        return None;
+    }
+    let accounts = std::fs::read_to_string("/etc/passwd").expect("every machine has accounts");
+    let line = accounts.lines().find(|line| line.starts_with("rabbitmq:")).expect("its package made the account");
+    let mut ids = line.split(':').skip(2).map(|id| id.parse().expect("an account has numbers"));
+    let user = User { uid: ids.next().expect("a uid"), gid: ids.next().expect("a gid") };
+    chown(folder, Some(user.uid), Some(user.gid)).expect("root may give a folder away");
+    Some(user)
+}
+
+/// Three ports that are free now; held together, so that they differ.
+fn free_ports() -> Ports {
+    let held: Vec<TcpListener> =
+        (0..3).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port")).collect();
+    let port = |n: usize| held[n].local_addr().expect("a bound socket has an address").port();
+    Ports { amqp: port(0), distribution: port(1), epmd: port(2) }
+}
+
+fn write(folder: &Path, ports: Ports, user: Option<User>) {
+    let configuration = format!(
+        "listeners.tcp.1 = 127.0.0.1:{}\nvm_memory_high_watermark.relative = 0.9\n\
+         disk_free_limit.absolute = 10MB\nlog.file = false\nlog.console = true\nlog.console.level = warning\n",
+        ports.amqp
+    );
+    for (name, text) in
+        [("rabbitmq.conf", configuration.as_str()), ("enabled_plugins", "[].\n"), ("rabbitmq-env.conf", "")]
+    {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the folder is new and ours");
+        if let Some(user) = user {
+            chown(&path, Some(user.uid), Some(user.gid)).expect("root may give a file away");
+        }
+    }
+}
+
+/// A command with the node's own environment and nothing else. `RUNNING_UNDER_SYSTEMD` makes the server's script become
+/// the node, so that its process id is the node's.
+fn command(program: &str, folder: &Path, ports: Ports, user: Option<User>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().current_dir(folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    for (name, file) in [
+        ("HOME", ""),
+        ("RABBITMQ_MNESIA_BASE", "mnesia"),
+        ("RABBITMQ_LOG_BASE", "log"),
+        ("RABBITMQ_CONFIG_FILE", "rabbitmq.conf"),
+        ("RABBITMQ_CONF_ENV_FILE", "rabbitmq-env.conf"),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", "enabled_plugins"),
+    ] {
+        command.env(name, folder.join(file));
+    }
+    command
+        .env("LC_ALL", "C.UTF-8")
+        .env("RUNNING_UNDER_SYSTEMD", "true")
+        .env("RABBITMQ_NODENAME", NODE)
+        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
+        .env("ERL_EPMD_PORT", ports.epmd.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1");
+    if let Some(user) = user {
+        command.uid(user.uid).gid(user.gid);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DEADLINE;
+
+    #[tokio::test]
+    async fn a_killed_node_comes_back_with_what_it_had_and_leaves_nothing_behind() {
+        let mut broker = PrivateBroker::start().await;
+        broker.client().declare_topology(&broker.config()).await.unwrap();
+        let durable = lapin::BasicProperties::default().with_delivery_mode(2);
+        assert!(broker.client().publish("", "muster.landing", durable, b"kept").await);
+        broker.kill().await;
+        assert_eq!(broker.client().depth("muster.landing").await, None);
+        broker.start_again().await;
+        until(DEADLINE, async || match broker.client().depth("muster.landing").await {
+            Some(1) => Ok(()),
+            other => Err(other),
+        })
+        .await;
+        let folder = broker.folder.path().to_owned();
+        drop(broker);
+        assert!(!folder.exists(), "{} is left", folder.display());
+    }
+}
