@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_finished_run_is_one_acknowledgement() {
         let (mut ledger, now) = (with(1..=5), Instant::now());
-        [3, 1, 2].map(|tag| ledger.finished(tag, now));
+        [3, 1, 2].iter().for_each(|tag| ledger.finished(*tag, now));
         assert_eq!(ledger.take_due(now), [Ack { tag: 3, multiple: true }]);
         assert_eq!(ledger.take_due(now), []);
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_is_acknowledged_past_an_unfinished_head() {
         let (mut ledger, now) = (with(1..=3), Instant::now());
-        [2, 3].map(|tag| ledger.finished(tag, now));
+        [2, 3].iter().for_each(|tag| ledger.finished(*tag, now));
         assert_eq!(ledger.take_due(now), []);
         assert_eq!(ledger.next_due(), Some(now + HOLE));
     }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn beyond_a_hole_each_is_acknowledged_singly_after_the_wait() {
         let (mut ledger, now) = (with(1..=3), Instant::now());
-        [2, 3].map(|tag| ledger.finished(tag, now));
+        [2, 3].iter().for_each(|tag| ledger.finished(*tag, now));
         assert_eq!(ledger.take_due(now + HOLE - Duration::from_millis(1)), []);
         let singles = [Ack { tag: 2, multiple: false }, Ack { tag: 3, multiple: false }];
         assert_eq!(ledger.take_due(now + HOLE), singles);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_returned_delivery_is_no_hole() {
         let (mut ledger, now) = (with(1..=3), Instant::now());
-        [2, 3].map(|tag| ledger.finished(tag, now));
+        [2, 3].iter().for_each(|tag| ledger.finished(*tag, now));
         assert!(ledger.returned(1));
         assert!(!ledger.returned(1));
         assert_eq!(ledger.take_due(now), [Ack { tag: 3, multiple: true }]);
@@ -127,7 +127,7 @@ mod tests {
         for _ in 0..200 {
             let mut ledger = with(1..=40);
             let mut open: Vec<u64> = (1..=40).collect();
-            let mut acknowledged = vec![0_u32; 41];
+            let mut acknowledged = [0_u32; 41];
             let mut now = Instant::now();
             let mut unfinished: Vec<u64> = open.clone();
             while !ledger.is_empty() {

@@ -1,1 +1,24 @@
-//! worker
+//! What a job is and how a worker runs one: registry, batches, execution, disposition, relay and parker.
+//!
+//! A job takes a batch of messages of one kind, writes idempotently and answers one result per message. It never acks,
+//! nacks or publishes: the runner settles once the job has committed, the relay publishes what the transaction left in
+//! the outbox, and the parker moves dead letters into a table.
+
+pub mod config;
+pub mod disposition;
+mod execute;
+mod gate;
+mod hands;
+pub mod job;
+mod lane;
+pub mod parker;
+mod process;
+pub mod registry;
+pub mod relay;
+pub mod run;
+mod trace;
+
+pub use config::Config;
+pub use job::{Done, Job, OneByOne, Outcome, Received, SingleJob};
+pub use registry::Registry;
+pub use run::run;

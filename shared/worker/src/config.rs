@@ -1,0 +1,107 @@
+//! The limits of a worker: batches, attempts, holds, relay, grace.
+
+use std::time::Duration;
+
+/// Flags and variables that every worker has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Messages in one batch at most; the prefetch is two batches
+    #[arg(long, env = "MUSTER_BATCH_MESSAGES_MAX", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=2_000))]
+    pub batch_messages_max: u16,
+    /// How long a batch waits for more messages after its first
+    #[arg(long, env = "MUSTER_BATCH_LINGER_MS", default_value_t = 5)]
+    pub batch_linger_ms: u64,
+    /// Batches of one lane that run at once
+    #[arg(long, env = "MUSTER_BATCHES_IN_FLIGHT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub batches_in_flight: u16,
+    /// How long one batch may take; then it counts as a failed attempt of its messages
+    #[arg(long, env = "MUSTER_JOB_TIMEOUT_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=55_000))]
+    pub job_timeout_ms: u64,
+    /// How long a delivery is held while Postgres is away before it waits in a delay queue instead
+    #[arg(long, env = "MUSTER_HOLD_MS_MAX", default_value_t = 45_000, value_parser = clap::value_parser!(u64).range(1..=55_000))]
+    pub hold_ms_max: u64,
+    /// Attempts before a message is parked
+    #[arg(long, env = "MUSTER_ATTEMPTS_MAX", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts_max: u32,
+    /// Age at which a message that still fails is parked, counted from its first publish
+    #[arg(long, env = "MUSTER_AGE_S_MAX", default_value_t = 86_400)]
+    pub age_s_max: u64,
+    /// Rows of the outbox that one pass of the relay takes
+    #[arg(long, env = "MUSTER_RELAY_ROWS_MAX", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=2_000))]
+    pub relay_rows_max: u16,
+    /// How often the relay looks for rows that other processes left behind
+    #[arg(long, env = "MUSTER_RELAY_SWEEP_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub relay_sweep_ms: u64,
+    /// How long rows that a relay took are its own; another relay takes them after that
+    #[arg(long, env = "MUSTER_RELAY_LEASE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub relay_lease_ms: u64,
+    /// How long the process may take to finish what it has in hand after SIGTERM
+    #[arg(long, env = "MUSTER_GRACE_MS", default_value_t = 25_000)]
+    pub grace_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            batch_messages_max: 500,
+            batch_linger_ms: 5,
+            batches_in_flight: 2,
+            job_timeout_ms: 30_000,
+            hold_ms_max: 45_000,
+            attempts_max: 10,
+            age_s_max: 86_400,
+            relay_rows_max: 500,
+            relay_sweep_ms: 2_000,
+            relay_lease_ms: 30_000,
+            grace_ms: 25_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_millis(self.batch_linger_ms)
+    }
+
+    pub(crate) fn job_timeout(&self) -> Duration {
+        Duration::from_millis(self.job_timeout_ms)
+    }
+
+    pub(crate) fn hold_max(&self) -> Duration {
+        Duration::from_millis(self.hold_ms_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        worker: Config,
+    }
+
+    #[test]
+    fn the_flags_defaults_are_those_of_default() {
+        let flags = Flags::parse_from(["worker"]);
+        assert_eq!(format!("{:?}", flags.worker), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_limit_passes_at_its_edge_and_is_refused_beyond() {
+        for (flag, edge, beyond) in [
+            ("--batch-messages-max", "2000", "2001"),
+            ("--batch-messages-max", "1", "0"),
+            ("--job-timeout-ms", "55000", "55001"),
+            ("--hold-ms-max", "55000", "55001"),
+            ("--attempts-max", "1", "0"),
+            ("--batches-in-flight", "64", "65"),
+        ] {
+            assert!(Flags::try_parse_from(["worker", flag, edge]).is_ok(), "{flag} {edge}");
+            assert!(Flags::try_parse_from(["worker", flag, beyond]).is_err(), "{flag} {beyond}");
+        }
+    }
+}

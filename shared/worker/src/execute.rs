@@ -1,0 +1,109 @@
+//! Runs a job over a batch until every message has an answer of its own: panics and timeouts are caught, contention is
+//! repeated in process, and a batch that fails as a whole is halved until only the culprit fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::backoff::Policy;
+use fault::Class;
+use futures_util::future::BoxFuture;
+use tracing::Instrument as _;
+
+use crate::disposition::Cause;
+use crate::job::Done;
+use crate::registry::{Answer, AnyJob, Undecoded};
+
+/// Why one message failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    /// The error and its causes on one line.
+    pub(crate) chain: String,
+}
+
+/// One message's result, in the batch's order.
+pub(crate) type Verdict = Result<Done, Failure>;
+
+/// How long contention is repeated in process before it costs an attempt.
+const CONTENTION_MAX: Duration = Duration::from_secs(2);
+const CONTENTION: Policy =
+    Policy { initial: Duration::from_millis(10), factor: 2.0, ceiling: Duration::from_millis(320), jitter: 0.5 };
+
+/// As many verdicts as messages.
+pub(crate) fn execute(
+    job: Arc<dyn AnyJob>,
+    batch: Vec<Undecoded>,
+    limit: Duration,
+) -> BoxFuture<'static, Vec<Verdict>> {
+    Box::pin(async move {
+        let whole = match uncontended(&job, &batch, limit).await {
+            Ok(verdicts) => return verdicts,
+            Err(failure) => failure,
+        };
+        if batch.len() == 1 || !is_one_messages_fault(whole.cause) {
+            return vec![Err(whole); batch.len()];
+        }
+        let mut first = batch;
+        let second = first.split_off(first.len() / 2);
+        let mut verdicts = execute(Arc::clone(&job), first, limit).await;
+        verdicts.extend(execute(job, second, limit).await);
+        verdicts
+    })
+}
+
+/// A timeout is not searched for by halving: each half could take as long again while the deliveries are held. Its
+/// messages come back one by one instead, because a retried message is always run alone.
+fn is_one_messages_fault(cause: Cause) -> bool {
+    matches!(cause, Cause::Class(Class::Permanent) | Cause::Panic)
+}
+
+async fn uncontended(job: &Arc<dyn AnyJob>, batch: &[Undecoded], limit: Duration) -> Result<Vec<Verdict>, Failure> {
+    let begun = Instant::now();
+    for failures in 1.. {
+        let ended = attempt(job, batch, limit).await;
+        let pause = CONTENTION.interval(failures);
+        match ended {
+            Err(Failure { cause: Cause::Class(Class::Contention), .. })
+                if begun.elapsed() + pause <= CONTENTION_MAX =>
+            {
+                tokio::time::sleep(pause).await;
+            }
+            ended => return ended,
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+async fn attempt(job: &Arc<dyn AnyJob>, batch: &[Undecoded], limit: Duration) -> Result<Vec<Verdict>, Failure> {
+    // A task of its own, so that a panic ends the task and not the worker.
+    let running = Arc::clone(job).run(batch.to_vec()).in_current_span();
+    let mut task = tokio::spawn(running);
+    match tokio::time::timeout(limit, &mut task).await {
+        Ok(Ok(Ok(answers))) => Ok(answers.into_iter().map(verdict).collect()),
+        Ok(Ok(Err(error))) => Err(Failure { cause: Cause::Class(error.class()), chain: error.chain() }),
+        Ok(Err(died)) => Err(Failure { cause: Cause::Panic, chain: panic_text(died) }),
+        Err(_) => {
+            task.abort();
+            Err(Failure { cause: Cause::Timeout, chain: format!("no answer within {} ms", limit.as_millis()) })
+        }
+    }
+}
+
+fn verdict(answer: Answer) -> Verdict {
+    match answer {
+        Answer::Outcome(Ok(done)) => Ok(done),
+        Answer::Outcome(Err(error)) => Err(Failure { cause: Cause::Class(error.class()), chain: error.chain() }),
+        Answer::Unreadable(why) => Err(Failure { cause: Cause::Poison, chain: why }),
+    }
+}
+
+fn panic_text(died: tokio::task::JoinError) -> String {
+    let Ok(payload) = died.try_into_panic() else { return "the job's task was cancelled".to_owned() };
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    format!("the job panicked: {}", text.unwrap_or_else(|| "without a text".to_owned()))
+}
+
+#[cfg(test)]
+#[path = "execute_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! What one bad message may do to its neighbours: nothing.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, Utc};
+use contract::alert_observed::Said;
+use contract::{AlertObserved, Message as _, Meta};
+use fault::{Classify, JobError};
+use uuid::Uuid;
+
+use super::*;
+use crate::job::{Job, Outcome, Received};
+
+/// Does what its messages say, so that a test reads as a list of messages.
+#[derive(Default)]
+struct Obedient {
+    runs: AtomicU32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("as the message asked")]
+struct Asked(Class);
+
+impl Classify for Asked {
+    fn class(&self) -> Class {
+        self.0
+    }
+}
+
+impl Job for Obedient {
+    type Message = AlertObserved;
+
+    async fn run(&self, batch: &[Received<AlertObserved>]) -> Result<Vec<Outcome>, JobError> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let mut outcomes = Vec::new();
+        for message in batch {
+            match message.payload.agent_id.as_str() {
+                "panics" => panic!("planted"),
+                "hangs" => std::future::pending().await,
+                "breaks the batch" => return Err(Asked(Class::Permanent).into()),
+                "is contended once" if run == 0 => return Err(Asked(Class::Contention).into()),
+                "is contended for ever" => return Err(Asked(Class::Contention).into()),
+                "fails alone" => outcomes.push(Err(Asked(Class::RETRY).into())),
+                _ => outcomes.push(Ok(Done::Applied)),
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+fn message(agent_id: &str) -> Undecoded {
+    let now = DateTime::<Utc>::default();
+    let payload = AlertObserved {
+        integration_id: Uuid::nil(),
+        received_at: now,
+        said: Said::Open,
+        agent_id: agent_id.to_owned(),
+        alert_id: None,
+        alert_time: None,
+        alert_type: None,
+        severity: None,
+        message: None,
+        client_id: None,
+        site_id: None,
+        check_id: None,
+        hostname: None,
+        event: None,
+        needs_fetch: false,
+        template_mistake: None,
+        raw: Vec::new(),
+        truncated: false,
+    };
+    let body = serde_json::to_vec(&payload).expect("it is JSON").into();
+    Undecoded { meta: Meta::first::<AlertObserved>(Uuid::nil(), &[agent_id.as_bytes()], now, None), body }
+}
+
+async fn run(agents: &[&str]) -> (Vec<Option<Cause>>, u32) {
+    let job = Arc::new(Obedient::default());
+    let batch = agents.iter().map(|agent| message(agent)).collect();
+    let verdicts = execute(Arc::clone(&job) as Arc<dyn AnyJob>, batch, Duration::from_millis(200)).await;
+    (
+        verdicts.into_iter().map(|verdict| verdict.err().map(|failure| failure.cause)).collect(),
+        job.runs.load(Ordering::Relaxed),
+    )
+}
+
+const PERMANENT: Option<Cause> = Some(Cause::Class(Class::Permanent));
+
+#[tokio::test]
+async fn a_sound_batch_is_one_run() {
+    assert_eq!(run(&["a", "b", "c"]).await, (vec![None; 3], 1));
+}
+
+#[tokio::test]
+async fn a_message_that_fails_alone_fails_alone() {
+    assert_eq!(run(&["a", "fails alone", "c"]).await.0, [None, Some(Cause::Class(Class::RETRY)), None]);
+}
+
+#[tokio::test]
+async fn only_the_culprit_of_a_broken_batch_is_permanent() {
+    let (verdicts, runs) = run(&["a", "b", "c", "d", "e", "breaks the batch", "g", "h"]).await;
+    assert_eq!(verdicts, [None, None, None, None, None, PERMANENT, None, None]);
+    assert_eq!(runs, 7, "halving takes a logarithm of runs");
+}
+
+#[tokio::test]
+async fn a_panic_takes_no_neighbour_with_it() {
+    assert_eq!(run(&["a", "panics", "c", "d"]).await.0, [None, Some(Cause::Panic), None, None]);
+}
+
+#[tokio::test]
+async fn a_hanging_message_times_its_batch_out_once() {
+    assert_eq!(run(&["a", "hangs"]).await, (vec![Some(Cause::Timeout); 2], 1));
+}
+
+#[tokio::test]
+async fn contention_is_repeated_in_process() {
+    assert_eq!(run(&["is contended once", "b"]).await, (vec![None; 2], 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn contention_that_does_not_end_costs_the_batch_an_attempt() {
+    let (verdicts, runs) = run(&["is contended for ever"]).await;
+    assert_eq!(verdicts, [Some(Cause::Class(Class::Contention))]);
+    assert!(runs > 3, "{runs} runs");
+}
+
+#[tokio::test]
+async fn an_unreadable_body_is_poison_and_its_neighbours_run() {
+    let mut batch = vec![message("a"), message("b")];
+    batch[0].body = (&b"{\"agent_id\":7}"[..]).into();
+    let verdicts = execute(Arc::new(Obedient::default()), batch, Duration::from_secs(1)).await;
+    let failure = verdicts[0].clone().expect_err("it cannot be read");
+    assert_eq!(failure.cause, Cause::Poison);
+    assert!(failure.chain.starts_with(&format!("not a {}", AlertObserved::KIND)), "{}", failure.chain);
+    assert_eq!(verdicts[1], Ok(Done::Applied));
+}

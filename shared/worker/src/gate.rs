@@ -1,0 +1,82 @@
+//! Whether Postgres can be used: closed at the first outage, opened again once the database answers.
+//!
+//! While it is closed the lanes take nothing new and hold what they have, so an outage burns no attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use broker::backoff::Policy;
+use store::Store;
+use tokio::sync::watch;
+
+const REOPEN: Policy =
+    Policy { initial: Duration::from_millis(100), factor: 2.0, ceiling: Duration::from_secs(2), jitter: 0.3 };
+
+/// A cheap handle; all clones are one gate.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    open: watch::Sender<bool>,
+    /// Consumers that take nothing while the gate is closed.
+    pausers: Vec<watch::Sender<bool>>,
+    /// Outages since the last success. A worker ahead of its migration fails although the database answers; without this
+    /// it would try ten times a second.
+    outages: AtomicU32,
+}
+
+impl Gate {
+    pub(crate) fn new(store: Store, pausers: Vec<watch::Sender<bool>>) -> Self {
+        Self(Arc::new(Inner { store, open: watch::Sender::new(true), pausers, outages: AtomicU32::new(0) }))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.open.borrow()
+    }
+
+    pub(crate) fn report_success(&self) {
+        self.0.outages.store(0, Ordering::Relaxed);
+    }
+
+    /// Closes the gate, unless it is closed, and sees to it that it opens again.
+    pub(crate) fn report_outage(&self, error: &str) {
+        if !self.0.open.send_if_modified(|open| std::mem::replace(open, false)) {
+            return;
+        }
+        let outages = self.0.outages.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(
+            { telemetry::field::ERROR } = error,
+            "postgres cannot be used: nothing new is taken until it answers"
+        );
+        self.pause(true);
+        let gate = self.clone();
+        tokio::spawn(async move { gate.reopen(outages).await });
+    }
+
+    async fn reopen(self, outages: u32) {
+        for failures in outages.. {
+            tokio::time::sleep(REOPEN.interval(failures)).await;
+            if self.0.store.ping().await.is_ok() {
+                break;
+            }
+        }
+        self.0.open.send_replace(true);
+        self.pause(false);
+        tracing::info!("postgres answers again");
+    }
+
+    fn pause(&self, paused: bool) {
+        for pauser in &self.0.pausers {
+            pauser.send_replace(paused);
+        }
+    }
+
+    /// Waits until the gate is open; whether it was by the deadline.
+    pub(crate) async fn wait_open(&self, deadline: Instant) -> bool {
+        let mut open = self.0.open.subscribe();
+        let opened = open.wait_for(|open| *open);
+        matches!(tokio::time::timeout_at(deadline.into(), opened).await, Ok(Ok(_)))
+    }
+}

@@ -1,0 +1,93 @@
+//! What a job is: behaviour over a batch of messages of one kind. Its data lives in `contract`.
+
+use std::future::Future;
+
+use contract::{Message, Meta};
+use fault::JobError;
+
+/// A message as a job gets it.
+#[derive(Debug, Clone)]
+pub struct Received<M> {
+    /// Its envelope.
+    pub meta: Meta,
+    /// Its payload.
+    pub payload: M,
+}
+
+/// How a message succeeded. Both are final and both are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// Committed, or found to be committed already.
+    Applied,
+    /// Rightly without effect; the word says why and stands in the metrics, so it must be one of few.
+    Discarded(&'static str),
+}
+
+impl Done {
+    /// The word that stands in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Discarded(why) => why,
+        }
+    }
+}
+
+/// One message's result.
+pub type Outcome = Result<Done, JobError>;
+
+/// A job over batches.
+pub trait Job: Send + Sync + 'static {
+    /// What it consumes.
+    type Message: Message;
+
+    /// Does the whole batch and commits it. A message may come again at any time, in any company: the second run must
+    /// change nothing.
+    ///
+    /// Answers one outcome per message in the batch's order, or one error for all of them. A permanent error of a whole
+    /// batch says that one of its messages is at fault: the runner searches for it by halving the batch.
+    fn run(&self, batch: &[Received<Self::Message>]) -> impl Future<Output = Result<Vec<Outcome>, JobError>> + Send;
+
+    /// A message of a kind that is superseded by the next tick ([`contract::Exhausted::RunFails`]), or one whose tenant's
+    /// connection is at fault, comes to its end: marks its run as failed. Such a kind must write this; others never
+    /// get here.
+    fn fail_run(
+        &self,
+        message: &Received<Self::Message>,
+        cause: &str,
+    ) -> impl Future<Output = Result<(), JobError>> + Send {
+        tracing::error!(
+            { telemetry::field::JOB_KIND } = %message.meta.kind,
+            { telemetry::field::TENANT_ID } = %message.meta.tenant,
+            { telemetry::field::ERROR } = cause,
+            "a run has failed and its job keeps no account of runs"
+        );
+        std::future::ready(Ok(()))
+    }
+}
+
+/// A job that works one message at a time; [`OneByOne`] makes it a [`Job`].
+pub trait SingleJob: Send + Sync + 'static {
+    /// What it consumes.
+    type Message: Message;
+
+    /// Does one message and commits it.
+    fn run(&self, message: &Received<Self::Message>) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The batch form of a [`SingleJob`].
+#[derive(Debug, Clone)]
+pub struct OneByOne<J>(pub J);
+
+impl<J: SingleJob> Job for OneByOne<J> {
+    type Message = J::Message;
+
+    async fn run(&self, batch: &[Received<Self::Message>]) -> Result<Vec<Outcome>, JobError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for message in batch {
+            outcomes.push(self.0.run(message).await);
+        }
+        Ok(outcomes)
+    }
+}

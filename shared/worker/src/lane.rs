@@ -1,0 +1,46 @@
+//! One lane's loop: take a batch, give it to a task, never more tasks than allowed.
+
+use std::sync::Arc;
+
+use broker::{Consumer, Delivery};
+use contract::topology::Lane;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::process::{Processor, process};
+
+/// Runs until the consumer has stopped and everything that it had prefetched is settled.
+pub(crate) async fn run(processor: Arc<Processor>, lane: Lane, mut consumer: Consumer) {
+    let is_alone = lane == Lane::Suspect;
+    let batches = if is_alone { 1 } else { usize::from(processor.config.batches_in_flight) };
+    let size = if is_alone { 1 } else { usize::from(processor.config.batch_messages_max) };
+    let slots = Arc::new(Semaphore::new(batches));
+    let tasks = TaskTracker::new();
+    let settler = consumer.settler();
+    loop {
+        // The slot comes first: while all are taken, the next batch grows.
+        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+        let Some(batch) = collect(&mut consumer, size, processor.config.linger()).await else { break };
+        let (processor, settler) = (Arc::clone(&processor), settler.clone());
+        tasks.spawn(async move {
+            process(&processor, lane, &settler, batch).await;
+            drop(slot);
+        });
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// The next batch: full, or as large as it has become within `linger` of its first message; `None` at the end.
+async fn collect(consumer: &mut Consumer, size: usize, linger: std::time::Duration) -> Option<Vec<Delivery>> {
+    let mut batch = vec![consumer.next().await?];
+    let until = Instant::now() + linger;
+    while batch.len() < size {
+        match tokio::time::timeout_at(until, consumer.next()).await {
+            Ok(Some(delivery)) => batch.push(delivery),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Some(batch)
+}

@@ -1,0 +1,233 @@
+//! A worker's life: connect, run until shutdown, drain, exit. The same in every worker.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::consumer::{Subscription, consume};
+use broker::{Consumer, Publisher};
+use clap::Parser;
+use contract::topology::{self, Lane};
+use store::Store;
+use telemetry::probe::{self, Readiness};
+use telemetry::{field, signal};
+use tokio::sync::{RwLock, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::disposition::Limits;
+use crate::gate::Gate;
+use crate::hands::Hands;
+use crate::process::Processor;
+use crate::registry::Registry;
+use crate::relay::{Relay, Wake};
+use crate::{lane, parker};
+
+/// Everything that a worker can be told. A bad value is one line on stderr that names flag and variable, exit code 2.
+#[derive(Debug, Clone, Parser)]
+#[command(version, about, long_about = None)]
+pub struct Args {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub broker: broker::Config,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub store: store::Config,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub worker: Config,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub telemetry: telemetry::Config,
+}
+
+/// What a program says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name: `alert-worker`.
+    pub name: &'static str,
+    /// Its version, from its own Cargo.toml.
+    pub version: &'static str,
+}
+
+/// Why a worker could not start, or did not end in order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store's configuration is unusable.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The probes' address cannot be bound.
+    #[error("cannot listen on {address} (--probe-listen, MUSTER_PROBE_LISTEN)")]
+    Probe {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// What was in hand could not be finished in time; the broker gives it to the next process.
+    #[error("still busy {} ms after the signal to stop (--grace-ms, MUSTER_GRACE_MS)", .0.as_millis())]
+    GraceOver(Duration),
+}
+
+/// Runs a worker until `stop`, then drains it.
+///
+/// # Errors
+/// [`RunError`]; nothing is consumed where it could not start.
+pub async fn run(
+    program: Program,
+    args: &Args,
+    jobs: impl FnOnce(&Store) -> Registry,
+    metrics: telemetry::MetricsHandle,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let store = Store::lazy(&args.store, program.name)?;
+    let registry = jobs(&store);
+    let parts = Parts::start(program, args, registry, store, &stop);
+    let ended = CancellationToken::new();
+    let _probes_end = ended.clone().drop_guard();
+    let address = args.telemetry.probe_listen;
+    let readiness = parts.readiness();
+    let bound = probe::serve(address, metrics, readiness, ended).await;
+    let bound = bound.map_err(|cause| RunError::Probe { address, cause })?;
+    tracing::info!({ field::LISTEN_ADDRESS } = %bound, "serving probes");
+    stop.cancelled().await;
+    tracing::info!("stopping: what is in hand is finished first");
+    let grace = Duration::from_millis(args.worker.grace_ms);
+    tokio::time::timeout(grace, parts.drained()).await.map_err(|_| RunError::GraceOver(grace))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The running pieces, in the order in which they end.
+struct Parts {
+    lanes: Vec<JoinHandle<()>>,
+    consuming: JoinHandle<()>,
+    relaying: JoinHandle<()>,
+    relay_stop: CancellationToken,
+    publishing: JoinHandle<()>,
+    publish_stop: CancellationToken,
+    publisher: Publisher,
+    gate: Gate,
+    attached: Vec<watch::Receiver<bool>>,
+    store: Store,
+}
+
+impl Parts {
+    fn start(program: Program, args: &Args, registry: Registry, store: Store, stop: &CancellationToken) -> Self {
+        let me = format!("{} {}", program.name, program.version);
+        let worker = registry.worker();
+        let (publish_stop, relay_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (publisher, publishing) =
+            Publisher::start(&args.broker, &format!("{} publish", program.name), publish_stop.clone());
+        let (consumers, consuming) = consume(
+            &args.broker,
+            &format!("{} consume", program.name),
+            &subscriptions(worker, &args.worker),
+            stop.clone(),
+        );
+        let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect());
+        let attached = consumers.iter().map(Consumer::attached).collect();
+        let wake = Wake::default();
+        let processor = Arc::new(Processor {
+            registry,
+            config: args.worker.clone(),
+            limits: limits(args),
+            hands: Hands { publisher: publisher.clone(), worker, me: me.clone() },
+            gate: gate.clone(),
+            relay: wake.clone(),
+            alone: RwLock::new(()),
+        });
+        let mut lanes = Vec::new();
+        let mut consumers = consumers.into_iter();
+        for (lane, consumer) in Lane::ALL.iter().zip(&mut consumers) {
+            lanes.push(tokio::spawn(lane::run(Arc::clone(&processor), *lane, consumer)));
+        }
+        lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone()))));
+        let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
+        let relaying = tokio::spawn(relay.run(relay_stop.clone()));
+        Self { lanes, consuming, relaying, relay_stop, publishing, publish_stop, publisher, gate, attached, store }
+    }
+
+    fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + 'static {
+        let (publisher, gate, attached) = (self.publisher.clone(), self.gate.clone(), self.attached.clone());
+        move || {
+            Readiness::of([
+                ("publisher", publisher.is_ready()),
+                ("consumers", attached.iter().all(|attached| *attached.borrow())),
+                ("postgres", gate.is_open()),
+            ])
+        }
+    }
+
+    /// Lanes first, since they publish; then the connection that they settle on, the relay, and the publisher last.
+    async fn drained(self) {
+        for lane in self.lanes {
+            join(lane).await;
+        }
+        join(self.consuming).await;
+        self.relay_stop.cancel();
+        join(self.relaying).await;
+        self.publish_stop.cancel();
+        join(self.publishing).await;
+        self.store.close().await;
+    }
+}
+
+async fn join(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!({ field::ERROR } = %error, "a part of the worker ended badly");
+    }
+}
+
+/// The worker's lanes in the order of [`Lane::ALL`], then the landing.
+fn subscriptions(worker: contract::Worker, config: &Config) -> Vec<Subscription> {
+    let batches = config.batch_messages_max.saturating_mul(2);
+    let prefetch = |lane: &Lane| if *lane == Lane::Suspect { 1 } else { batches };
+    let mut subscriptions: Vec<Subscription> = Lane::ALL
+        .iter()
+        .map(|lane| Subscription { queue: topology::queue(worker, *lane), prefetch: prefetch(lane) })
+        .collect();
+    subscriptions.push(Subscription { queue: topology::LANDING.to_owned(), prefetch: parker::BATCH_MESSAGES_MAX });
+    subscriptions
+}
+
+fn limits(args: &Args) -> Limits {
+    Limits {
+        attempts_max: args.worker.attempts_max,
+        age_max: Duration::from_secs(args.worker.age_s_max),
+        ladder: args.broker.ladder(),
+    }
+}
+
+/// A worker's `main`: parse, telemetry, log what is running with which limits, run until a signal, drain, exit code.
+pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode {
+    broker::install_tls_provider();
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(live(program, &args, jobs)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!({ field::ERROR } = format!("{error:#}"), "ended badly");
+            eprintln!("{}: {error:#}", program.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn live(program: Program, args: &Args, jobs: impl FnOnce(&Store) -> Registry) -> anyhow::Result<()> {
+    let guard = telemetry::init(program.name, &args.telemetry)?;
+    tracing::info!(
+        { field::SERVICE_NAME } = program.name,
+        { field::SERVICE_VERSION } = program.version,
+        limits = ?args.worker,
+        broker = ?args.broker,
+        "starting"
+    );
+    let stop = signal::shutdown_token()?;
+    let ended = run(program, args, jobs, guard.metrics(), stop).await;
+    guard.shutdown();
+    Ok(ended?)
+}
