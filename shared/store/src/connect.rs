@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::{Config, Error};
 
 /// What the deadline of a call allows beyond the waits that are limited already.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A handle on the database; cheap to clone, all clones share one pool.
 #[derive(Clone)]
@@ -58,6 +58,14 @@ impl Store {
             // a ping before each use doubles the round trips; a broken connection shows as an outage, which is repeated,
             // and the driver pings when a connection is handed back
             .test_before_acquire(false)
+            // that ping has no limit of its own: without this one a connection that a dead network swallowed would keep its
+            // place in the pool until TCP gives up, a quarter of an hour later
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    let ping = tokio::time::timeout(acquire_timeout, connection.ping());
+                    ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
             .connect_lazy_with(limited(options.clone(), config));
         let deadline = acquire_timeout + Duration::from_millis(config.statement_timeout_ms.into()) + GRACE;
         Ok(Self { pool, inner: Arc::new(Inner { options, acquire_timeout, deadline }) })
@@ -215,6 +223,17 @@ mod tests {
         sqlx::query("select pg_advisory_xact_lock(7)").execute(&mut *holder).await.expect("it is free");
         let locked = store.run("lock", sqlx::query("select pg_advisory_lock(7)").execute(store.pool())).await;
         assert_eq!(locked.expect_err("it is taken").class(), Class::Contention);
+    }
+
+    #[tokio::test]
+    async fn what_never_answers_ends_at_the_deadline_as_an_outage() {
+        let mut config = Config::for_url("postgres://muster@127.0.0.1:1/muster");
+        config.acquire_timeout_ms = 10;
+        config.statement_timeout_ms = 100;
+        let store = Store::lazy(&config, "test").expect("the url is sound");
+        let error = store.run("wait for ever", std::future::pending::<Result<(), _>>()).await.expect_err("it ends");
+        assert!(matches!(error, Error::NoAnswer { after_ms: 2_110, .. }), "{error:?}");
+        assert_eq!(error.class(), Class::Outage);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The store against a real server: statements, constraints, limits at their edges, and both orders of every race.
 
 mod agent;
+mod connect;
 mod hook;
 mod integration;
 mod migrate;
