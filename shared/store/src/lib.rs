@@ -8,6 +8,7 @@
 //! `shared/store/prepare.sh` writes them anew after a statement or a migration has changed.
 
 pub mod agent;
+pub mod alert;
 mod config;
 mod connect;
 mod error;

@@ -1,6 +1,6 @@
 //! One fact about one alert: who said what, when, about which alert.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use contract::id;
 use uuid::Uuid;
 
@@ -156,6 +156,8 @@ pub struct Fact {
     pub odd: Vec<Odd>,
     /// The request as it came; kept where it is odd. No part of the fact's identity.
     pub raw: Vec<u8>,
+    /// The trace that brought it, which the events that it causes carry on. No part of the fact's identity.
+    pub traceparent: Option<String>,
 }
 
 /// How an alert is named: what `muster.alert_key.key` holds.
@@ -183,8 +185,11 @@ impl Fact {
     /// Makes every value fit its column; idempotent. True when something was lost: then keep the raw bytes.
     pub fn bound(&mut self) -> bool {
         self.at = self.at.trunc_subsecs(6);
-        self.alert_time = self.alert_time.map(|time| time.trunc_subsecs(6));
-        let mut lost = bound_identifier(&mut self.agent_id, bound::AGENT_ID_CHARS_MAX);
+        let had_time = self.alert_time.is_some();
+        self.alert_time =
+            self.alert_time.map(|time| time.trunc_subsecs(6)).filter(|time| (1970..=9999).contains(&time.year()));
+        let mut lost = had_time && self.alert_time.is_none();
+        lost |= bound_identifier(&mut self.agent_id, bound::AGENT_ID_CHARS_MAX);
         if let Some(number) = &mut self.number {
             lost |= bound_identifier(number, bound::EXTERNAL_ID_CHARS_MAX);
         }
@@ -204,6 +209,11 @@ impl Fact {
         self.raw.truncate(bound::RAW_BYTES_MAX);
         self.number = self.number.take().filter(|number| !number.is_empty());
         lost
+    }
+
+    /// Whether it came by a webhook; what a poll tells has just been read.
+    pub(crate) fn is_webhook(&self) -> bool {
+        matches!(self.said, Said::Open | Said::Resolve)
     }
 
     /// The names that this fact gives its alert; both name the same one. Empty for a hint.

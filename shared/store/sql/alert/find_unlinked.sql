@@ -1,0 +1,8 @@
+-- The visible alerts of these agents that wait for an asset which is known now.
+-- $4: the assets, one for each agent
+select s.tenant, s.alert_id, s.integration_id, q.agent_id as "agent_id!", q.asset_id as "asset_id!"
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[]) q (tenant, integration_id, agent_id, asset_id)
+join muster.alert_state s
+    on s.tenant = q.tenant and s.integration_id = q.integration_id and s.agent_id = q.agent_id
+where s.asset_id is null and s.external_alert_id is not null
+order by s.tenant, s.alert_id

@@ -1,0 +1,6 @@
+-- Takes the dedup keys' locks in their order; a key that is there already is only locked.
+insert into muster.alert_dedup as d (tenant, integration_id, dedup_key)
+select q.tenant, q.integration_id, q.dedup_key
+from unnest($1::uuid[], $2::uuid[], $3::text[]) q (tenant, integration_id, dedup_key)
+order by q.tenant, q.integration_id, q.dedup_key collate "C"
+on conflict (tenant, integration_id, dedup_key) do update set renumbered_count = d.renumbered_count where false

@@ -1,0 +1,233 @@
+//! One batch of facts: one transaction, then the two short steps that look once more after the commit.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::change::Change;
+use super::fact::{Fact, Odd};
+use super::link::{self, Agent};
+use super::name::{self, AlertId, Item, Names};
+use super::occurrence::{self, Dedup};
+use super::stored::{self, Stored};
+use super::{event, kept};
+use crate::error::Attempt;
+use crate::{Error, Store, agent, outbox};
+
+/// What became of one fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is part of its alert's state, now or already before.
+    Stored,
+    /// It names no alert: kept, and a reconciliation is wished for.
+    Hint,
+    /// The connection is inactive: nothing was written.
+    Discarded,
+    /// The connection does not exist, or is not the tenant's: nothing was written.
+    NoSuchConnection,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// One for each fact, in the order of the facts.
+    pub outcomes: Vec<Outcome>,
+    /// Events written to the outbox: when any, wake the relay.
+    pub events: u64,
+}
+
+/// Adds facts to the alerts that they are about. All of them, or none when it fails.
+///
+/// # Errors
+/// What the database said; [`Error::Data`] means that one of the facts is at fault.
+pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
+    let facts: Vec<Fact> = facts.iter().cloned().map(bounded).collect();
+    if facts.is_empty() {
+        return Ok(Observed { outcomes: Vec::new(), events: 0 });
+    }
+    let (mut observed, after) = super::again(async || observe_once(store, &facts).await).await?;
+    let agents: Vec<Agent> = after.agents.into_iter().collect();
+    observed.events += link::link(store, &agents).await?;
+    super::again(async || occurrence::recount(store, &after.openings).await).await?;
+    Ok(observed)
+}
+
+fn bounded(mut fact: Fact) -> Fact {
+    if fact.bound() && !fact.odd.contains(&Odd::Cut) {
+        fact.odd.push(Odd::Cut);
+    }
+    fact
+}
+
+/// What is to be looked at once more after the commit, also where nothing changed: the commit before may have been the
+/// last thing that a worker did.
+#[derive(Default)]
+struct After {
+    agents: BTreeSet<Agent>,
+    openings: BTreeSet<(Dedup, AlertId)>,
+}
+
+async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After), Error> {
+    let mut transaction = store.pool().begin().await.attempt("begin to write alerts")?;
+    let connections = connections(&mut transaction, facts).await?;
+    let (outcomes, items) = sort(facts, &connections);
+    let mut changes = changes(&mut transaction, &items).await?;
+    let mut after = After::default();
+    for change in &changes {
+        after.agents.extend(change.agent());
+        if !change.is_news() || change.moved_opening().is_some() {
+            after.openings.extend(change.opening().map(|opening| (opening.dedup, change.alert)));
+        }
+    }
+    changes.retain(Change::is_news);
+    complete(&mut transaction, &mut changes).await?;
+    let now = connections.values().map(|connection| connection.now).next();
+    if let Some(now) = now {
+        write(&mut transaction, &changes, now).await?;
+    }
+    let odd = odd(facts, &outcomes);
+    let events = finish(&mut transaction, &changes, &odd).await?;
+    transaction.commit().await.attempt("commit alerts")?;
+    Ok((Observed { outcomes, events }, after))
+}
+
+/// A connection that a fact names.
+struct Connection {
+    is_active: bool,
+    has_api: bool,
+    now: DateTime<Utc>,
+}
+
+async fn connections(
+    connection: &mut PgConnection,
+    facts: &[Fact],
+) -> Result<HashMap<(Uuid, Uuid), Connection>, Error> {
+    let named: BTreeSet<(Uuid, Uuid)> = facts.iter().map(|fact| (fact.tenant, fact.integration_id)).collect();
+    let (tenants, integrations): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
+    let rows = sqlx::query_file!("sql/alert/find_integrations.sql", &tenants, &integrations)
+        .fetch_all(connection)
+        .await
+        .attempt(format!("read {} connections", tenants.len()))?;
+    let connections = rows.into_iter().map(|row| {
+        let connection = Connection { is_active: row.is_active, has_api: row.has_api, now: row.now };
+        ((row.tenant, row.integration_id), connection)
+    });
+    Ok(connections.collect())
+}
+
+/// What each fact is, and those that are about an alert.
+fn sort(facts: &[Fact], connections: &HashMap<(Uuid, Uuid), Connection>) -> (Vec<Outcome>, Vec<Item>) {
+    let mut items = Vec::new();
+    let outcomes = facts.iter().map(|fact| match connections.get(&(fact.tenant, fact.integration_id)) {
+        None => Outcome::NoSuchConnection,
+        Some(connection) if !connection.is_active => Outcome::Discarded,
+        Some(connection) => {
+            let keys = fact.keys(connection.has_api);
+            if keys.is_empty() {
+                return Outcome::Hint;
+            }
+            items.push(Item { fact: fact.clone(), keys });
+            Outcome::Stored
+        }
+    });
+    (outcomes.collect(), items)
+}
+
+/// What is to be kept: hints, and what was marked as odd.
+fn odd(facts: &[Fact], outcomes: &[Outcome]) -> Vec<Fact> {
+    let mut odd = Vec::new();
+    for (fact, outcome) in facts.iter().zip(outcomes) {
+        let is_hint = *outcome == Outcome::Hint;
+        if is_hint || (*outcome == Outcome::Stored && !fact.odd.is_empty()) {
+            let mut fact = fact.clone();
+            fact.odd.extend(is_hint.then_some(Odd::Hint));
+            odd.push(fact);
+        }
+    }
+    odd
+}
+
+/// Claims the names, takes the locks, and joins what is stored with what the batch says.
+async fn changes(connection: &mut PgConnection, items: &[Item]) -> Result<Vec<Change>, Error> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = name::claim(connection, items).await?;
+    let stored = lock(connection, &names).await?;
+    let numbers = stored.iter().filter_map(|(alert, stored)| Some((*alert, stored.state.number.clone()?))).collect();
+    let mut changes: Vec<Change> = name::components(items, &names, &numbers)
+        .into_iter()
+        .map(|component| Change::of(component, items, &names.alerts, &stored))
+        .collect();
+    changes.sort_unstable_by_key(|change| change.alert);
+    Ok(changes)
+}
+
+async fn lock(connection: &mut PgConnection, names: &Names) -> Result<HashMap<AlertId, Stored>, Error> {
+    let integrations: HashMap<AlertId, Uuid> = names.alerts.iter().map(|(name, alert)| (*alert, name.1)).collect();
+    let alerts: BTreeSet<(AlertId, Uuid)> =
+        names.to_lock().into_iter().map(|alert| (alert, integrations[&alert])).collect();
+    let made = stored::lock(connection, &alerts).await?;
+    // an alert that AlgaPSA knew and we did not is made by the lock; one that a name of ours led to is gone
+    if alerts.iter().any(|(alert, _)| made.contains(&alert.1) && names.is_known(*alert)) {
+        return Err(super::raced("lock alerts"));
+    }
+    stored::read(connection, &alerts).await
+}
+
+/// What is not in the facts: the assets, and the numbers of the openings.
+async fn complete(connection: &mut PgConnection, changes: &mut [Change]) -> Result<(), Error> {
+    let agents: BTreeSet<Agent> = changes.iter().filter_map(Change::agent_to_link).collect();
+    let assets = link::find_assets(connection, &agents).await?;
+    let mut openings = Vec::new();
+    for change in &mut *changes {
+        change.link(&assets);
+        openings.extend(change.moved_opening());
+    }
+    openings.sort_unstable();
+    let numbers = occurrence::number(connection, &openings).await?;
+    let numbers: HashMap<Uuid, i32> = openings.iter().map(|opening| opening.alert_id).zip(numbers).collect();
+    for change in changes {
+        change.occurrence = numbers.get(&change.alert.1).copied().unwrap_or(change.occurrence);
+    }
+    Ok(())
+}
+
+/// Writes states and visible rows.
+async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let states: Vec<_> = changes.iter().map(Change::state_row).collect();
+    if stored::write(connection, &states).await? != states.len() {
+        return Err(super::raced("write alerts"));
+    }
+    let moved: Vec<_> =
+        changes.iter().flat_map(|change| change.moved.iter().map(|name| (name.clone(), change.alert))).collect();
+    name::repoint(connection, &moved).await?;
+    let rows: Vec<_> = changes.iter().filter_map(Change::alert_row).collect();
+    sqlx::query_file!("sql/alert/write_alerts.sql", stored::json(&rows), now)
+        .execute(&mut *connection)
+        .await
+        .attempt(format!("write {} alerts", rows.len()))?;
+    let doubles: Vec<_> = changes.iter().flat_map(Change::doubles).collect();
+    stored::drop_doubles(connection, &doubles).await?;
+    let left: BTreeSet<Dedup> = changes.iter().flat_map(Change::left).collect();
+    occurrence::note_left(connection, &left).await
+}
+
+/// Notes what is to be read, and writes what leaves; how many events.
+async fn finish(connection: &mut PgConnection, changes: &[Change], odd: &[Fact]) -> Result<u64, Error> {
+    let wishes = kept::keep(connection, odd).await?;
+    let mut refreshes = wishes.refreshes.clone();
+    refreshes.extend(changes.iter().flat_map(|change| change.refreshes.iter().cloned()));
+    refreshes.retain(|(_, _, agent_id)| !agent_id.is_empty());
+    agent::note_refresh(connection, &refreshes).await?;
+    let events: Vec<_> = changes.iter().flat_map(Change::events).collect();
+    let rows: Vec<_> = events.iter().map(|(event, trace)| event::outbox_row(event, trace.clone())).collect();
+    let written = outbox::insert(connection, &rows).await?;
+    wishes.note(connection).await?;
+    Ok(written)
+}
