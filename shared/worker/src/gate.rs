@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use broker::backoff::Policy;
 use store::Store;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 const REOPEN: Policy =
     Policy { initial: Duration::from_millis(100), factor: 2.0, ceiling: Duration::from_secs(2), jitter: 0.3 };
@@ -73,10 +74,14 @@ impl Gate {
         }
     }
 
-    /// Waits until the gate is open; whether it was by the deadline.
-    pub(crate) async fn wait_open(&self, deadline: Instant) -> bool {
+    /// Waits until the gate is open; whether it was by the deadline, or at once where the process is to end.
+    pub(crate) async fn wait_open(&self, deadline: Instant, stop: &CancellationToken) -> bool {
         let mut open = self.0.open.subscribe();
-        let opened = open.wait_for(|open| *open);
-        matches!(tokio::time::timeout_at(deadline.into(), opened).await, Ok(Ok(_)))
+        tokio::select! {
+            biased;
+            opened = open.wait_for(|open| *open) => opened.is_ok(),
+            () = tokio::time::sleep_until(deadline.into()) => false,
+            () = stop.cancelled() => false,
+        }
     }
 }

@@ -11,6 +11,7 @@ use store::Store;
 use store::parked::{self, Parked, ParkedState};
 use telemetry::field;
 use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 
 /// Rows of one insert at most, and deliveries in hand.
 pub(crate) const BATCH_MESSAGES_MAX: u16 = 100;
@@ -21,7 +22,7 @@ const AGAIN: Policy =
     Policy { initial: Duration::from_millis(200), factor: 2.0, ceiling: Duration::from_secs(5), jitter: 0.3 };
 
 /// Runs until the consumer has stopped and everything that it had prefetched is settled.
-pub async fn run(store: Store, mut consumer: Consumer, me: String) {
+pub async fn run(store: Store, mut consumer: Consumer, me: String, stop: CancellationToken) {
     let settler = consumer.settler();
     while let Some(first) = consumer.next().await {
         let mut batch = vec![first];
@@ -31,12 +32,12 @@ pub async fn run(store: Store, mut consumer: Consumer, me: String) {
             batch.push(next);
         }
         batch.retain(Delivery::is_current);
-        let settlement = park(&store, &batch, &me).await;
+        let settlement = park(&store, &batch, &me, &stop).await;
         settler.settle(batch.iter().map(|delivery| (delivery, settlement)));
     }
 }
 
-async fn park(store: &Store, batch: &[Delivery], me: &str) -> Settlement {
+async fn park(store: &Store, batch: &[Delivery], me: &str, stop: &CancellationToken) -> Settlement {
     let rows: Vec<Parked> = batch.iter().map(|delivery| row(delivery, me)).collect();
     let until = Instant::now() + HOLD;
     for failures in 1.. {
@@ -45,11 +46,11 @@ async fn park(store: &Store, batch: &[Delivery], me: &str) -> Settlement {
             Err(error) => error,
         };
         let pause = AGAIN.interval(failures);
-        if Instant::now() + pause >= until {
+        if Instant::now() + pause >= until || stop.is_cancelled() {
             break;
         }
         tracing::warn!({ field::ERROR } = %fault::chain(&error), "the landing queue waits for postgres");
-        tokio::time::sleep(pause).await;
+        let _ = tokio::time::timeout(pause, stop.cancelled()).await;
     }
     Settlement::Requeue
 }

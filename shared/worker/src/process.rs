@@ -14,6 +14,7 @@ use fault::Class;
 use futures_util::future::join_all;
 use telemetry::{field, metric};
 use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::config::Config;
@@ -35,6 +36,8 @@ pub(crate) struct Processor {
     pub(crate) relay: Wake,
     /// Main and bulk run side by side; a suspect runs alone in the process.
     pub(crate) alone: RwLock<()>,
+    /// The process is to end: nothing waits for Postgres any more.
+    pub(crate) stop: CancellationToken,
 }
 
 /// A delivery whose envelope is readable.
@@ -142,10 +145,9 @@ async fn run_batch(
     mut batch: Vec<Message>,
     until: Instant,
 ) {
-    loop {
+    while processor.gate.wait_open(until, &processor.stop).await {
         let verdicts = run_once(processor, lane, job, &batch).await;
-        let (held, done): (Vec<_>, Vec<_>) =
-            batch.into_iter().zip(verdicts).partition(|(_, verdict)| is_outage(verdict));
+        let (held, done): (Vec<_>, Vec<_>) = batch.into_iter().zip(verdicts).partition(|(_, verdict)| is_outage(verdict));
         if !done.is_empty() {
             processor.gate.report_success();
             processor.relay.wake();
@@ -153,12 +155,9 @@ async fn run_batch(
         }
         let Some((_, Err(failure))) = held.first() else { return };
         processor.gate.report_outage(&failure.chain);
-        if !processor.gate.wait_open(until).await {
-            set_aside(processor, settler, held, until).await;
-            return;
-        }
         batch = held.into_iter().map(|(message, _)| message).collect();
     }
+    set_aside(processor, settler, batch, until).await;
 }
 
 fn is_outage(verdict: &Verdict) -> bool {
@@ -187,16 +186,16 @@ async fn run_once(processor: &Processor, lane: Lane, job: &Arc<dyn AnyJob>, batc
     verdicts
 }
 
-/// The hold is over and Postgres is still away: the messages wait in a delay queue, with no attempt burnt.
-async fn set_aside(processor: &Processor, settler: &Settler, held: Vec<(Message, Verdict)>, until: Instant) {
+/// The hold is over, or the process must end, and Postgres is still away: the messages wait in a delay queue, with no
+/// attempt burnt.
+async fn set_aside(processor: &Processor, settler: &Settler, held: Vec<Message>, until: Instant) {
     let rung = processor.limits.ladder.rungs()[2];
     let patience = until + Duration::from_secs(5);
-    let moving = held.iter().map(|(message, _)| {
-        let Message { delivery, meta, .. } = message;
+    let moving = held.iter().map(|Message { delivery, meta, .. }| {
         processor.hands.retry(delivery, meta, (rung, meta.attempt), "held while postgres was away", patience)
     });
     let settlements = join_all(moving).await;
-    settler.settle(held.iter().map(|(message, _)| &message.delivery).zip(settlements));
+    settler.settle(held.iter().map(|message| &message.delivery).zip(settlements));
 }
 
 /// Carries every verdict's disposition out and settles the deliveries, those that succeeded first.
