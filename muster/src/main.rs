@@ -1,7 +1,9 @@
-//! The operators' command: migrates the database and manages tenants.
+//! The operators' command: migrates the database, connects tenants, rotates webhook secrets.
 
 mod migrate;
+mod secret;
 mod tenant;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -9,8 +11,8 @@ use clap::{Parser, Subcommand};
 
 /// The operators' command of Muster.
 ///
-/// Results go to stdout and can be read by scripts, everything else goes to stderr. The exit code is 0 when all is well,
-/// 1 when something failed and 2 when the command line was wrong.
+/// Results go to stdout, where a script can read them; everything else goes to stderr. Exit code 0: done, 1: it failed,
+/// 2: the command line was wrong.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, arg_required_else_help = true)]
 struct Muster {
@@ -22,20 +24,22 @@ struct Muster {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring the database to this version's schema; safe to run twice, and safe to run twice at once
+    /// Bring the database to this version's schema; safe to run twice, also at once
     Migrate,
-    /// Connect, list, suspend and disconnect tenants
+    /// Connect, list, suspend, resume and disconnect tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Replace a webhook's secret
+    #[command(subcommand)]
+    Webhook(webhook::Command),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let muster = Muster::parse();
-    match run(muster).await {
+    match run(Muster::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // the chain in one line: a person sees it, and a script can log it
+            // the whole chain in one line
             eprintln!("muster: {error:#}");
             ExitCode::FAILURE
         }
@@ -47,6 +51,7 @@ async fn run(muster: Muster) -> anyhow::Result<()> {
     let done = match muster.command {
         Command::Migrate => migrate::run(&store).await,
         Command::Tenant(command) => tenant::run(&store, command).await,
+        Command::Webhook(command) => webhook::run(&store, command).await,
     };
     store.close().await;
     done

@@ -22,7 +22,13 @@ fn report(out: &mut impl Write, before: &State, after: &State) -> io::Result<()>
     for version in &applied {
         writeln!(out, "applied {version:04}")?;
     }
-    writeln!(out, "{} applied now, {} of {} known migrations in place", applied.len(), after.applied.len(), after.known.len())
+    writeln!(
+        out,
+        "{} applied now, {} of {} known migrations in place",
+        applied.len(),
+        after.applied.len(),
+        after.known.len()
+    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! Where secrets come from: the environment or a file, never the command line, which every local user can read.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A webhook secret travels in an HTTP header, which holds visible ASCII; below 16 characters it can be guessed.
+const SECRET_CHARS_MIN: usize = 16;
+/// Headers of some proxies end at 8 KiB; nobody needs a tenth of it.
+const SECRET_CHARS_MAX: usize = 256;
+
+/// The pepper that digests are made under; the gateway must have the same one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PepperFlags {
+    /// File with the pepper that webhook secrets are hashed under; or set MUSTER_HOOK_PEPPER. The gateway needs the same
+    #[arg(long, env = "MUSTER_HOOK_PEPPER_FILE")]
+    hook_pepper_file: Option<PathBuf>,
+}
+
+impl PepperFlags {
+    /// The pepper.
+    ///
+    /// # Errors
+    /// When it is neither in a file nor in the environment, or is empty.
+    pub(crate) fn read(&self) -> anyhow::Result<SecretString> {
+        let pepper = match &self.hook_pepper_file {
+            Some(path) => read_file(path, "the hook pepper")?,
+            None => std::env::var("MUSTER_HOOK_PEPPER").unwrap_or_default().into(),
+        };
+        ensure!(
+            !pepper.expose_secret().is_empty(),
+            "the hook pepper is missing: set MUSTER_HOOK_PEPPER, or --hook-pepper-file"
+        );
+        Ok(pepper)
+    }
+}
+
+/// A webhook secret out of a file; one line end at its end does not belong to it.
+///
+/// # Errors
+/// When the file cannot be read or holds nothing that can travel in a header.
+pub(crate) fn read_webhook_secret(path: &Path) -> anyhow::Result<SecretString> {
+    let secret = read_file(path, "the webhook secret")?;
+    let chars = secret.expose_secret();
+    ensure!(
+        (SECRET_CHARS_MIN..=SECRET_CHARS_MAX).contains(&chars.len())
+            && chars.bytes().all(|byte| byte.is_ascii_graphic()),
+        "the webhook secret in {} must be {SECRET_CHARS_MIN} to {SECRET_CHARS_MAX} visible ASCII characters, because it travels in a header",
+        path.display()
+    );
+    Ok(secret)
+}
+
+fn read_file(path: &Path, what: &str) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {what} from {}", path.display()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn one_line_end_does_not_belong_to_a_secret() {
+        for text in ["0123456789abcdef", "0123456789abcdef\n", "0123456789abcdef\r\n"] {
+            assert_eq!(read_webhook_secret(file(text).path()).unwrap().expose_secret(), "0123456789abcdef");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_travel_in_a_header_is_refused_without_being_shown() {
+        let long = "x".repeat(SECRET_CHARS_MAX + 1);
+        for text in ["", "short", "with a blank inside", "umlaut-äääääääääää", "two-lines-0123456\n\n", long.as_str()]
+        {
+            let error = read_webhook_secret(file(text).path()).unwrap_err().to_string();
+            assert!(error.contains("visible ASCII") && (text.is_empty() || !error.contains(text)), "{error}");
+        }
+        assert!(read_webhook_secret(file(&"x".repeat(SECRET_CHARS_MAX)).path()).is_ok());
+    }
+
+    #[test]
+    fn an_empty_pepper_is_a_missing_one() {
+        let file = file("\n");
+        let pepper = PepperFlags { hook_pepper_file: Some(file.path().to_owned()) };
+        assert!(pepper.read().unwrap_err().to_string().contains("MUSTER_HOOK_PEPPER"));
+    }
+}

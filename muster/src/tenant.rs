@@ -1,0 +1,164 @@
+//! `muster tenant …`: who may send webhooks, until the console does it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use secrecy::{ExposeSecret, SecretString};
+use store::Store;
+use store::hook::{self, HookState};
+use store::tenant::{self, Connected, Listed, NewConnection};
+use url::Url;
+use uuid::Uuid;
+
+use crate::secret::{PepperFlags, read_webhook_secret};
+use crate::webhook;
+
+/// What can be done with tenants.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Connect a tenant's Tactical: makes what is absent, asked again it changes nothing
+    ///
+    /// Prints what to enter in Tactical. Without --secret-file a secret is made where there is none, and shown this once.
+    Connect(Box<Connect>),
+    /// List the connected tenants
+    List,
+    /// Suspend a tenant: its webhooks are answered and not recorded
+    Suspend(One),
+    /// End a suspension
+    Resume(One),
+    /// Disconnect a tenant's Tactical: its webhooks are answered and not recorded, its rows stay
+    Disconnect(One),
+}
+
+/// The flags of `connect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connect {
+    /// The tenant's id
+    #[arg(long)]
+    tenant: Uuid,
+    /// Name of the client that the tenant's devices belong to
+    #[arg(long)]
+    name: String,
+    /// Where Tactical reaches the ingest gateway, e.g. `https://hooks.example.com`
+    #[arg(long, env = "MUSTER_GATEWAY_URL")]
+    gateway_url: Url,
+    /// Tactical's API host, e.g. `https://api.example.com`; kept as it is when absent
+    #[arg(long)]
+    instance_url: Option<Url>,
+    /// File with the webhook secret to use; one that differs from the present one replaces it, see `webhook rotate`
+    #[arg(long)]
+    secret_file: Option<PathBuf>,
+    /// Print `KEY=value` lines only
+    #[arg(long)]
+    env: bool,
+    #[command(flatten)]
+    pepper: PepperFlags,
+}
+
+/// The flags of what concerns one tenant.
+#[derive(Debug, clap::Args)]
+pub(crate) struct One {
+    /// The tenant's id
+    #[arg(long)]
+    tenant: Uuid,
+}
+
+/// Does it and prints the result.
+///
+/// # Errors
+/// What the database said; no such tenant.
+pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Connect(flags) => connect(store, *flags).await,
+        Command::List => Ok(print_list(&mut io::stdout().lock(), &tenant::list(store).await?)?),
+        Command::Suspend(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, true).await?),
+        Command::Resume(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, false).await?),
+        Command::Disconnect(one) => found(one.tenant, tenant::disconnect(store, one.tenant).await?),
+    }
+}
+
+fn found(tenant: Uuid, is_found: bool) -> anyhow::Result<()> {
+    ensure!(is_found, "tenant {tenant} is unknown; `muster tenant list` shows those that are connected");
+    Ok(())
+}
+
+async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
+    let pepper = flags.pepper.read()?;
+    let secret = match &flags.secret_file {
+        Some(path) => Some(read_webhook_secret(path)?),
+        None if hook::find(store, flags.tenant).await?.is_none() => Some(hook::generate_secret().into()),
+        // it stands already, and only its digest is known
+        None => None,
+    };
+    let digest = secret.as_ref().map(|secret| hook::digest(pepper.expose_secret().as_bytes(), secret.expose_secret()));
+    let connection = NewConnection {
+        tenant: flags.tenant,
+        client_name: flags.name,
+        instance_url: flags.instance_url.map(|url| url.to_string().trim_end_matches('/').to_owned()),
+        digest,
+        grace: Duration::from_secs(webhook::GRACE_S),
+    };
+    let connected = tenant::connect(store, &connection).await?;
+    let sheet = Sheet { connected: &connected, url: webhook::url(&flags.gateway_url, flags.tenant), secret };
+    let mut out = io::stdout().lock();
+    if flags.env {
+        sheet.print_env(&mut out)?
+    } else {
+        sheet.print(&mut out)?
+    }
+    Ok(())
+}
+
+/// What a person has to enter in Tactical.
+struct Sheet<'a> {
+    connected: &'a Connected,
+    url: Url,
+    secret: Option<SecretString>,
+}
+
+impl Sheet<'_> {
+    fn print_env(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "MUSTER_TENANT={}", self.connected.tenant)?;
+        writeln!(out, "MUSTER_INTEGRATION={}", self.connected.integration_id)?;
+        writeln!(out, "MUSTER_WEBHOOK_URL={}", self.url)?;
+        writeln!(out, "MUSTER_WEBHOOK_HEADER={}", webhook::HEADER)?;
+        match &self.secret {
+            Some(secret) => writeln!(out, "MUSTER_WEBHOOK_SECRET={}", secret.expose_secret()),
+            None => Ok(()),
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "tenant         {}", self.connected.tenant)?;
+        writeln!(out, "integration    {}", self.connected.integration_id)?;
+        writeln!(out, "client         {}", self.connected.client_id)?;
+        writeln!(out, "\nIn Tactical, two URL actions of type REST, method POST:")?;
+        writeln!(out, "URL            {}", self.url)?;
+        match &self.secret {
+            Some(secret) => writeln!(out, "header         {}: {}", webhook::HEADER, secret.expose_secret())?,
+            None => writeln!(out, "header         {}: the secret stays as it is", webhook::HEADER)?,
+        }
+        writeln!(out, "failure body   {}", webhook::FAILURE_BODY)?;
+        writeln!(out, "resolved body  {}", webhook::RESOLVED_BODY)?;
+        match &self.secret {
+            Some(_) => writeln!(out, "\nThe secret is kept as a hash and cannot be shown again."),
+            None => Ok(()),
+        }
+    }
+}
+
+fn print_list(out: &mut impl Write, listed: &[Listed]) -> io::Result<()> {
+    for one in listed {
+        let state = match one.state {
+            HookState::Active => "active",
+            HookState::Inactive => "disconnected",
+            HookState::Suspended => "suspended",
+        };
+        let rotated =
+            one.rotated_at.map_or_else(|| "no secret".to_owned(), |at| format!("secret of {}", at.format("%F %T UTC")));
+        writeln!(out, "{}  {state:<12}  {rotated}  {}", one.tenant, one.instance_url.as_deref().unwrap_or("-"))?;
+    }
+    Ok(())
+}

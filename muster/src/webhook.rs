@@ -1,0 +1,106 @@
+//! `muster webhook …`, and what a webhook looks like to the person who sets it up in Tactical.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use store::Store;
+use store::hook::{self, Change};
+use url::Url;
+use uuid::Uuid;
+
+use crate::secret::{PepperFlags, read_webhook_secret};
+
+/// The header that carries the secret.
+pub(crate) const HEADER: &str = "X-Alga-Webhook-Secret";
+/// The body of the failure action: ids and enums only, so that no value of a check can break the JSON.
+pub(crate) const FAILURE_BODY: &str = r#"{"event":"trigger","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
+/// The body of the resolved action.
+pub(crate) const RESOLVED_BODY: &str = r#"{"event":"resolve","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
+/// A day, in seconds: time to paste the new secret into Tactical while the old one still works.
+pub(crate) const GRACE_S: u64 = 24 * 60 * 60;
+/// A month, in seconds: an old secret that is good for longer was not replaced.
+const GRACE_S_MAX: u64 = 31 * 24 * 60 * 60;
+
+/// What can be done with webhooks.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Replace a tenant's webhook secret; the present one stays good for a while
+    ///
+    /// Prints the new secret, this once. The secret before the present one ends at once.
+    Rotate(Rotate),
+}
+
+/// The flags of `rotate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    /// The tenant's id
+    #[arg(long)]
+    tenant: Uuid,
+    /// File with the new secret; made when absent
+    #[arg(long)]
+    secret_file: Option<PathBuf>,
+    /// How long the present secret stays good, in seconds; 0 where it has leaked
+    #[arg(long, default_value_t = GRACE_S, value_parser = clap::value_parser!(u64).range(0..=GRACE_S_MAX))]
+    grace_s: u64,
+    #[command(flatten)]
+    pepper: PepperFlags,
+}
+
+/// Does it and prints the result.
+///
+/// # Errors
+/// What the database said; a tenant without a hook.
+pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
+    let Command::Rotate(flags) = command;
+    let pepper = flags.pepper.read()?;
+    let secret = match &flags.secret_file {
+        Some(path) => read_webhook_secret(path)?,
+        None => hook::generate_secret().into(),
+    };
+    let digest = hook::digest(pepper.expose_secret().as_bytes(), secret.expose_secret());
+    let hook = hook::find(store, flags.tenant)
+        .await?
+        .with_context(|| format!("tenant {} has no webhook; `muster tenant connect` makes one", flags.tenant))?;
+    let grace = Duration::from_secs(flags.grace_s);
+    let change = hook::rotate(store, flags.tenant, hook.integration_id, &digest, grace).await?;
+    let mut out = io::stdout().lock();
+    match change {
+        Change::Unchanged => writeln!(out, "unchanged: this is the present secret")?,
+        Change::Created => writeln!(out, "{HEADER}: {}", secret.expose_secret())?,
+        Change::Rotated { previous_valid_until } => {
+            writeln!(out, "{HEADER}: {}", secret.expose_secret())?;
+            writeln!(out, "the secret before is good until {}", previous_valid_until.format("%F %T UTC"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where Tactical sends a tenant's webhooks.
+#[must_use]
+pub(crate) fn url(gateway: &Url, tenant: Uuid) -> Url {
+    let mut url = gateway.clone();
+    let path = format!("{}/api/webhooks/tacticalrmm", gateway.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url.set_query(Some(&format!("tenant={tenant}")));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_the_gateways_with_the_contracts_path() {
+        for (gateway, expected) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/webhooks/tacticalrmm?tenant="),
+            ("https://hooks.example.com/", "https://hooks.example.com/api/webhooks/tacticalrmm?tenant="),
+            ("https://example.com/muster/", "https://example.com/muster/api/webhooks/tacticalrmm?tenant="),
+        ] {
+            let url = url(&gateway.parse().unwrap(), Uuid::nil());
+            assert_eq!(url.as_str(), format!("{expected}{}", Uuid::nil()));
+        }
+    }
+}

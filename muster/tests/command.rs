@@ -1,0 +1,135 @@
+//! The command as a person or a script runs it, against a database of each test's own.
+
+use std::io::Write;
+use std::process::{Command, Output};
+
+use store::hook::{self, HookState};
+use store::testing::TestDatabase;
+use uuid::Uuid;
+
+const PEPPER: &str = "a pepper of the tests";
+
+fn muster(database: &TestDatabase, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_muster"))
+        .env_clear()
+        .env("MUSTER_DATABASE_URL", database.url())
+        .env("MUSTER_HOOK_PEPPER", PEPPER)
+        .args(arguments)
+        .output()
+        .expect("the command was built with this test")
+}
+
+/// What it printed; it must have succeeded.
+fn done(database: &TestDatabase, arguments: &[&str]) -> String {
+    let output = muster(database, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// Its one line of complaint; it must have failed with this exit code.
+fn refused(database: &TestDatabase, arguments: &[&str], code: i32) -> String {
+    let output = muster(database, arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    String::from_utf8(output.stderr).expect("it prints text")
+}
+
+fn connect(database: &TestDatabase, tenant: Uuid, more: &[&str]) -> String {
+    let tenant = tenant.to_string();
+    let mut arguments = vec!["tenant", "connect", "--tenant", &tenant, "--name", "Demo"];
+    arguments.extend(["--gateway-url", "http://127.0.0.1:8080", "--env"]);
+    arguments.extend(more);
+    done(database, &arguments)
+}
+
+/// The value of a `KEY=value` line.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+#[tokio::test]
+async fn a_second_migration_finds_nothing_to_do() {
+    let database = TestDatabase::empty().await;
+    let first = done(&database, &["migrate"]);
+    assert!(first.contains("applied 0001") && !first.contains("\n0 applied now"), "{first}");
+    let second = done(&database, &["migrate"]);
+    assert!(second.starts_with("0 applied now"), "{second}");
+}
+
+#[tokio::test]
+async fn a_connected_tenants_secret_is_shown_once_and_is_good() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    let first = connect(&database, tenant, &[]);
+    let secret = value(&first, "MUSTER_WEBHOOK_SECRET").expect("it was made now");
+    let url = format!("http://127.0.0.1:8080/api/webhooks/tacticalrmm?tenant={tenant}");
+    assert_eq!(value(&first, "MUSTER_WEBHOOK_URL"), Some(url.as_str()));
+    let hook = hook::find(&database.store(), tenant).await.unwrap().expect("it was made");
+    assert_eq!(hook.digest, hook::digest(PEPPER.as_bytes(), secret));
+
+    let second = connect(&database, tenant, &[]);
+    assert_eq!(value(&second, "MUSTER_WEBHOOK_SECRET"), None);
+    assert_eq!(value(&second, "MUSTER_INTEGRATION"), value(&first, "MUSTER_INTEGRATION"));
+    assert_eq!(hook::find(&database.store(), tenant).await.unwrap(), Some(hook));
+}
+
+#[tokio::test]
+async fn a_secret_from_a_file_is_used_as_it_is() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "a-secret-of-the-tests").unwrap();
+    connect(&database, tenant, &["--secret-file", file.path().to_str().unwrap()]);
+    let hook = hook::find(&database.store(), tenant).await.unwrap().expect("it was made");
+    assert_eq!(hook.digest, hook::digest(PEPPER.as_bytes(), "a-secret-of-the-tests"));
+}
+
+#[tokio::test]
+async fn a_rotation_keeps_the_secret_before_for_its_grace_time() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    connect(&database, tenant, &[]);
+    let before = hook::find(&database.store(), tenant).await.unwrap().expect("it was made");
+    let text = done(&database, &["webhook", "rotate", "--tenant", &tenant.to_string(), "--grace-s", "3600"]);
+    let secret =
+        text.lines().next().and_then(|line| line.strip_prefix("X-Alga-Webhook-Secret: ")).expect("it is shown");
+    let after = hook::find(&database.store(), tenant).await.unwrap().expect("it stays");
+    assert_eq!(after.digest, hook::digest(PEPPER.as_bytes(), secret));
+    let (previous, valid_until) = after.previous.expect("it is kept");
+    assert_eq!(previous, before.digest);
+    let left_s = (valid_until - database.store().database_now().await.unwrap()).num_seconds();
+    assert!((3_500..=3_600).contains(&left_s), "{left_s}");
+}
+
+#[tokio::test]
+async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    connect(&database, tenant, &["--instance-url", "https://api.example.com/"]);
+    let id = tenant.to_string();
+    let steps = [
+        ("suspend", HookState::Suspended, "suspended"),
+        ("resume", HookState::Active, "active"),
+        ("disconnect", HookState::Inactive, "disconnected"),
+    ];
+    for (step, state, word) in steps {
+        done(&database, &["tenant", step, "--tenant", &id]);
+        let hook = hook::find(&database.store(), tenant).await.unwrap().expect("it stays");
+        assert_eq!(hook.state, state, "{step}");
+        let list = done(&database, &["tenant", "list"]);
+        assert!(list.contains(&id) && list.contains(word) && list.contains("https://api.example.com"), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_tenant_is_said_in_one_line() {
+    let database = TestDatabase::create().await;
+    let id = Uuid::new_v4().to_string();
+    for arguments in [["tenant", "suspend"], ["tenant", "disconnect"], ["webhook", "rotate"]] {
+        let text = refused(&database, &[&arguments[..], &["--tenant", &id]].concat(), 1);
+        assert!(text.lines().count() == 1 && text.contains(&id), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_ends_with_2_and_shows_no_secret() {
+    let database = TestDatabase::empty().await;
+    refused(&database, &["tenant", "suspend", "--tenant", "no-uuid"], 2);
+    let text = refused(&database, &["tenant", "list", "--secret", "canary"], 2);
+    assert!(!text.contains(PEPPER) && !text.contains("postgres://"), "{text}");
+}
