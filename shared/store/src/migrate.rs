@@ -119,3 +119,34 @@ fn from_migrate(error: MigrateError) -> Error {
         other => setup(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestDatabase;
+
+    #[tokio::test]
+    async fn the_schema_before_the_last_migration_is_brought_up_with_its_rows() {
+        let database = TestDatabase::empty().await;
+        let store = database.store();
+        let versions: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let previous = versions[versions.len() - 2];
+        let mut connection = database.connect().await;
+        MIGRATOR.run_direct(Some(previous), &mut connection, false).await.unwrap();
+        assert_eq!(state(&store).await.unwrap().behind, versions[versions.len() - 1..]);
+        sqlx::raw_sql("insert into tenants (tenant) values (gen_random_uuid())")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        run(&store).await.unwrap();
+        assert!(state(&store).await.unwrap().is_current());
+        let tenants: i64 = sqlx::query_scalar("select count(*) from tenants").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(tenants, 1);
+    }
+
+    #[test]
+    fn versions_are_the_files_numbers_without_a_gap() {
+        let versions: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        assert_eq!(versions, (1..=i64::try_from(versions.len()).unwrap()).collect::<Vec<_>>());
+    }
+}
