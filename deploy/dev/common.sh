@@ -1,10 +1,10 @@
 # Words, ports, processes and a tiny HTTP client: what every other file of ./dev stands on. Sourced by ../../dev.
 # shellcheck shell=bash
 
-MUSTER_DIR=$ROOT/.muster
-LOGS=$MUSTER_DIR/log
-PIDS=$MUSTER_DIR/pid
-TOOLS=$MUSTER_DIR/tools
+STATE_DIR=$ROOT/.muster
+LOGS=$STATE_DIR/log
+PIDS=$STATE_DIR/pid
+TOOLS=$STATE_DIR/tools
 
 say() { printf '%s\n' "$*"; }
 step() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }
@@ -13,7 +13,7 @@ die() { warn "$*"; exit 1; }
 
 # Everything below .muster is private to the one who runs ./dev; only the servers' own folders are opened (servers.sh).
 make_dirs() {
-  mkdir -p "$LOGS" "$PIDS" "$TOOLS" || die "cannot write below $MUSTER_DIR: run ./dev as the owner of the checkout"
+  mkdir -p "$LOGS" "$PIDS" "$TOOLS" || die "cannot write below $STATE_DIR: run ./dev as the owner of the checkout"
 }
 
 # ---- processes ----------------------------------------------------------------------------------------------------

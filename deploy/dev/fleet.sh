@@ -3,9 +3,9 @@
 
 # In the order of starting; they stop in the reverse one, so that whoever sends stops before whoever receives.
 CHILDREN=(alert-worker ingest-gateway tactical-simulator)
-DEMO=$MUSTER_DIR/demo.env
-STATE=$MUSTER_DIR/state
-ENV_FILE=$MUSTER_DIR/env
+DEMO=$STATE_DIR/demo.env
+STATE=$STATE_DIR/state
+ENV_FILE=$STATE_DIR/env
 # A worker finishes what it has prefetched, at most 60 s of work, as one delivery is never held for longer (pipeline §2).
 GRACE_S=75
 DEAD=()
@@ -34,7 +34,7 @@ load_demo() {
 # not an external one.
 settings() {
   local ports
-  ports=$(cut -d= -f2 "$MUSTER_DIR/up.ports" 2>/dev/null | paste -sd'|')
+  ports=$(cut -d= -f2 "$STATE_DIR/up.ports" 2>/dev/null | paste -sd'|')
   PRIVATE=()
   is_ours() { [[ -n $ports && $1 =~ 127\.0\.0\.1:($ports)/ ]]; }
   if [[ -z ${MUSTER_DATABASE_URL:-} ]] || is_ours "$MUSTER_DATABASE_URL"; then PRIVATE+=(postgres); fi
@@ -82,7 +82,7 @@ prepare_database() {
 }
 
 choose_addresses() {
-  choose_ports "$MUSTER_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT
+  choose_ports "$STATE_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT
   export MUSTER_GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
   export MUSTER_GATEWAY_ADMIN_URL=http://127.0.0.1:$GATEWAY_ADMIN_PORT
   export MUSTER_ALERT_WORKER_URL=http://127.0.0.1:$WORKER_PORT
@@ -99,13 +99,15 @@ start_child() { # name
     ingest-gateway)
       spawn "$1" env MUSTER_GATEWAY_LISTEN="127.0.0.1:$GATEWAY_PORT" \
         MUSTER_GATEWAY_ADMIN_LISTEN="127.0.0.1:$GATEWAY_ADMIN_PORT" \
-        MUSTER_GATEWAY_STATE_DIR="$MUSTER_DIR/gateway" "$(binary "$1")"
+        MUSTER_GATEWAY_STATE_DIR="$STATE_DIR/gateway" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_GATEWAY_URL/readyz"
       ;;
     tactical-simulator)
-      spawn "$1" "$(binary "$1")" --listen "127.0.0.1:$SIMULATOR_PORT" --webhook-secret "$MUSTER_WEBHOOK_SECRET" \
-        --webhook-url "$MUSTER_GATEWAY_URL/api/webhooks/tacticalrmm?tenant=$MUSTER_TENANT" --alert-interval-ms 1000
-      wait_ready "$1" "$MUSTER_SIMULATOR_URL/"
+      # flags are seen by every local user, the environment is not
+      spawn "$1" env SIMULATOR_WEBHOOK_SECRET="$MUSTER_WEBHOOK_SECRET" "$(binary "$1")" \
+        --listen "127.0.0.1:$SIMULATOR_PORT" --alert-interval-ms 1000 \
+        --webhook-url "$MUSTER_GATEWAY_URL/api/webhooks/tacticalrmm?tenant=$MUSTER_TENANT"
+      wait_ready "$1" "$MUSTER_SIMULATOR_URL/_control/state"
       ;;
   esac
 }
@@ -218,7 +220,7 @@ fail() {
 
 # The process behind both forms of `up`: holds the lock, starts everything, watches, stops everything.
 supervise() {
-  exec 9>"$MUSTER_DIR/up.lock"
+  exec 9>"$STATE_DIR/up.lock"
   flock -n 9 || die "the fleet already runs from this checkout: ./dev status"
   trap 'STOPPING=1; [[ $(cat "$STATE") != starting ]] || fail "interrupted while starting"' INT TERM HUP
   printf 'starting\n' >"$STATE"

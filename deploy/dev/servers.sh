@@ -2,7 +2,7 @@
 # user. An *instance* is `up` or `test`: they never share a server, so that tests can run beside a running fleet.
 # shellcheck shell=bash
 
-SERVERS=$MUSTER_DIR/servers
+SERVERS=$STATE_DIR/servers
 
 # ---- who owns the servers -----------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ make_servers_dir() {
   local folder
   [[ -L $SERVERS && ! -d $SERVERS ]] && rm -f "$SERVERS"
   if [[ ! -d $SERVERS ]]; then
-    mkdir -p "$SERVERS" && chmod 0755 "$MUSTER_DIR" "$SERVERS"
+    mkdir -p "$SERVERS" && chmod 0755 "$STATE_DIR" "$SERVERS"
     if ((EUID == 0)) && ! as_server postgres / test -x "$SERVERS/."; then
       rmdir "$SERVERS"
       folder=$(mktemp -d /var/tmp/muster.XXXXXXXX) || die "cannot make a folder for the servers in /var/tmp"
@@ -193,9 +193,9 @@ servers_start() { # instance server…
   fi
   for try in 1 2; do
     servers_stop "$instance"
-    choose_ports "$MUSTER_DIR/$instance.ports" PG_PORT AMQP_PORT AMQP_ADMIN_PORT DIST_PORT EPMD_PORT
+    choose_ports "$STATE_DIR/$instance.ports" PG_PORT AMQP_PORT AMQP_ADMIN_PORT DIST_PORT EPMD_PORT
     servers_try "$instance" "$@" && return 0
-    ((try == 2)) || { warn "the private servers did not start; once more on other ports"; rm -f "$MUSTER_DIR/$instance.ports"; }
+    ((try == 2)) || { warn "the private servers did not start; once more on other ports"; rm -f "$STATE_DIR/$instance.ports"; }
     PG_PORT=0 AMQP_PORT=0 AMQP_ADMIN_PORT=0 DIST_PORT=0 EPMD_PORT=0
   done
   return 1

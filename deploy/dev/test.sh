@@ -57,12 +57,12 @@ test_layering() {
   cargo deny --offline --locked check bans licenses sources
 }
 
-# Migrates an empty database, and one with the schema of the release before and rows in it; each twice, because the
+# Migrates an empty database, and one that AlgaPSA made, which is what came before the first release; each twice, because the
 # second run must find nothing to do.
 test_migrations() { # server-url
   local muster=${CARGO_TARGET_DIR:-target}/debug/muster fixture name status=0
   local psql=(psql -XAtq -v ON_ERROR_STOP=1)
-  for fixture in '' deploy/schema/*.sql; do
+  for fixture in '' shared/store/tests/it/algapsa.sql; do
     name=migrations_$RANDOM$RANDOM
     echo "-- on ${fixture:-an empty database}"
     "${psql[@]}" "$1/postgres" -c "create database $name" || return 1
@@ -75,17 +75,7 @@ test_migrations() { # server-url
 
 # Compiles every statement against a freshly migrated database and compares the result with what is committed.
 test_sqlx() { # server-url
-  with_migrated_database "$1" shared/store/prepare.sh check
-}
-
-with_migrated_database() { # server-url command…: runs it with the database's URL appended
-  local name=sqlx_$RANDOM$RANDOM url=$1 status
-  shift
-  psql -XAtq "$url/postgres" -c "create database $name" || return 1
-  MUSTER_DATABASE_URL=$url/$name "${CARGO_TARGET_DIR:-target}/debug/muster" migrate && "$@" "$url/$name"
-  status=$?
-  psql -XAtq "$url/postgres" -c "drop database $name with (force)"
-  return "$status"
+  shared/store/prepare.sh --check --migrate "$1/postgres"
 }
 
 test_env_example() {
@@ -129,50 +119,55 @@ start_test_servers() {
   finish_part servers "$((SECONDS - began)) s" "$status"
 }
 
-static_parts() {
+cheap_parts() {
   part format 120 cargo fmt --all --check
   function_part layering 300 test_layering
+}
+
+# What compiles. The statements first: their check makes every later part compile the store anew.
+compiled_parts() {
+  function_part sqlx 1200 test_sqlx "$DATABASE_URL_PRIVATE"
   part clippy 1800 cargo clippy --workspace --all-targets --locked -- -D warnings
   RUSTDOCFLAGS='-D warnings' part docs 1800 cargo doc --workspace --no-deps --locked
 }
 
-built_parts() { # test runner arguments…
-  local name
-  if (($# == 0)); then
-    function_part migrations 120 test_migrations "$DATABASE_URL_PRIVATE"
-    function_part sqlx 900 test_sqlx "$DATABASE_URL_PRIVATE"
-    function_part env-example 60 test_env_example
-  fi
+tests_part() { # test runner arguments…
   part tests 2400 cargo nextest run --workspace --locked --no-fail-fast "$@"
-  (($# > 0)) || part doc-tests 900 cargo test --doc --workspace --locked
 }
 
-all_parts() { # test runner arguments…
-  local names=(tests)
-  (($# > 0)) || names=(migrations sqlx env-example tests doc-tests)
-  (($# > 0)) || static_parts
-  if ! start_test_servers; then
-    skip_parts "no servers" build "${names[@]}"
-  elif ! part build 1800 cargo build --workspace --bins --locked; then
-    skip_parts "the build failed" "${names[@]}"
-  else
-    built_parts "$@"
-  fi
+all_parts() {
+  cheap_parts
+  start_test_servers || { skip_parts "no servers" sqlx clippy docs build migrations env-example tests doc-tests; return; }
+  compiled_parts
+  part build 1800 cargo build --workspace --bins --locked ||
+    { skip_parts "the build failed" migrations env-example tests doc-tests; return; }
+  function_part migrations 120 test_migrations "$DATABASE_URL_PRIVATE"
+  function_part env-example 60 test_env_example
+  tests_part
+  part doc-tests 900 cargo test --doc --workspace --locked
+}
+
+chosen_parts() { # test runner arguments…
+  start_test_servers || { skip_parts "no servers" build tests; return; }
+  part build 1800 cargo build --workspace --bins --locked || { skip_parts "the build failed" tests; return; }
+  tests_part "$@"
 }
 
 cmd_test() { # test runner arguments…
   local began=$SECONDS i failed=()
   make_dirs
-  exec 9>"$MUSTER_DIR/test.lock"
+  exec 9>"$STATE_DIR/test.lock"
   flock -n 9 || die "another ./dev test runs in this checkout"
   need_cargo
   need_servers postgres rabbitmq
   need_tool cargo-nextest || exit 1
   (($# > 0)) || need_tool cargo-deny
   # what is checked must not depend on the servers or settings of whoever runs it
-  unset "${!MUSTER_@}" DATABASE_URL
+  for i in "${!MUSTER_@}"; do [[ $i == MUSTER_RECORDED ]] || unset "$i"; done
+  unset DATABASE_URL
+  rm -f "$LOGS"/test-*.log
   trap test_interrupted INT TERM HUP
-  all_parts "$@"
+  if (($# == 0)); then all_parts; else chosen_parts "$@"; fi
   trap '' INT TERM HUP
   test_cleanup
   print_table
@@ -190,14 +185,13 @@ cmd_test() { # test runner arguments…
 
 cmd_sqlx() {
   make_dirs
-  exec 9>"$MUSTER_DIR/test.lock"
+  exec 9>"$STATE_DIR/test.lock"
   flock -n 9 || die "a ./dev test runs in this checkout"
   need_cargo
   need_servers postgres
   trap 'test_interrupted' INT TERM HUP
   servers_start test postgres || die "the private PostgreSQL did not start"
-  # the migrating command itself is built from the statements that are committed; a broken set is rebuilt online
-  cargo build --bin muster --locked && with_migrated_database "$DATABASE_URL_PRIVATE" shared/store/prepare.sh
+  shared/store/prepare.sh --migrate "$DATABASE_URL_PRIVATE/postgres"
   local status=$?
   servers_stop test
   return "$status"

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 
 fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
-  [[ -e $MUSTER_DIR/up.lock ]] || return 1
-  ! flock -n "$MUSTER_DIR/up.lock" true
+  [[ -e $STATE_DIR/up.lock ]] || return 1
+  ! flock -n "$STATE_DIR/up.lock" true
 }
 
 # ---- numbers ------------------------------------------------------------------------------------------------------
@@ -16,13 +16,14 @@ database_counts() { # sets ALERTS, ALERTS_OPEN, OUTBOX, OUTBOX_OLDEST_S, PARKED
   read -r ALERTS ALERTS_OPEN OUTBOX OUTBOX_OLDEST_S PARKED <<<"$counts"
 }
 
-# The simulator's ledger: what it sent since it was started, and what it was answered.
+# Both ends of the wire, since the processes were started: what the simulator sent, what the gateway accepted. The numbers
+# end with the processes; after that the last ones stand.
 sender_counts() { # sets SENT, ACCEPTED
-  local ledger
-  # the ledger ends with the simulator: after that the last numbers stand
-  ledger=$(http GET "$MUSTER_SIMULATOR_URL/_control/ledger/summary" 2>/dev/null) || return 0
-  SENT=$(json_number webhooks <<<"$ledger")
-  ACCEPTED=$(json_number accepted <<<"$ledger")
+  local answer
+  answer=$(http GET "$MUSTER_SIMULATOR_URL/_control/state") && SENT=$(json_number webhooks <<<"$answer")
+  answer=$(http GET "$MUSTER_GATEWAY_ADMIN_URL/metrics") &&
+    ACCEPTED=$(grep '^muster_webhook_requests_total{.*status="202"' <<<"$answer" | metric_sum muster_webhook_requests_total)
+  return 0
 }
 
 # Messages that wait in any queue of the vhost; only where the management API is known.
@@ -85,14 +86,15 @@ summary() {
   say "The fleet stands. What runs where:"
   process_rows
   say ""
-  say "What just happened (since the first start of this checkout's database):"
+  say "What just happened:"
   database_counts
   sender_counts
   local queued
   queued=$(queued_count)
-  say "  the simulated Tactical has sent ${SENT:-?} webhooks, ${ACCEPTED:-?} of them were accepted"
-  say "  ${ALERTS:-?} alerts stand in Postgres, ${ALERTS_OPEN:-?} of them open; ${PARKED:-?} messages are parked"
-  say "  ${queued:-?} messages wait in the broker; the oldest event still to be published is ${OUTBOX_OLDEST_S:-?} s old"
+  say "  webhooks sent by the simulated Tactical: ${SENT:-?}, accepted by the gateway: ${ACCEPTED:-?}"
+  say "  alerts in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
+  say "  messages waiting in the broker: ${queued:-?}, parked for a person to look at: ${PARKED:-?}"
+  say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s"
   say ""
   where_to_look
 }
@@ -169,14 +171,14 @@ cmd_down() { # [--wipe]
     step "stopped in $((SECONDS - began)) s"
   else
     # the lock keeps a starting `up` away while leftovers are tidied
-    exec 9>"$MUSTER_DIR/up.lock"
-    flock -w 5 9 || die "something holds $MUSTER_DIR/up.lock"
+    exec 9>"$STATE_DIR/up.lock"
+    flock -w 5 9 || die "something holds $STATE_DIR/up.lock"
     stop_leftovers
     rm -f "$STATE" "$PIDS/dev"
     say "the fleet does not run"
   fi
   if [[ ${1:-} == --wipe ]]; then
-    rm -rf "${SERVERS:?}/up" "${MUSTER_DIR:?}/gateway" "$DEMO"
+    rm -rf "${SERVERS:?}/up" "${STATE_DIR:?}/gateway" "$DEMO"
     # a folder outside the checkout is not left behind empty
     [[ ! -L $SERVERS ]] || { rmdir "$(readlink -f "$SERVERS")" 2>/dev/null && rm -f "$SERVERS"; }
     say "its data is deleted"

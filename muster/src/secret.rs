@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A webhook secret travels in an HTTP header, which holds visible ASCII; below 16 characters it can be guessed.
 const SECRET_CHARS_MIN: usize = 16;
+/// The gateway refuses a shorter one: it could be guessed from a stolen table of digests.
+const PEPPER_BYTES_MIN: usize = 16;
 /// Headers of some proxies end at 8 KiB; nobody needs a tenth of it.
 const SECRET_CHARS_MAX: usize = 256;
 
@@ -19,24 +21,25 @@ pub(crate) struct PepperFlags {
 }
 
 impl PepperFlags {
-    /// The pepper.
+    /// The pepper, read as the gateway reads it: the variable first, then the file.
     ///
     /// # Errors
-    /// When it is neither in a file nor in the environment, or is empty.
+    /// When neither is there, or it is too short.
     pub(crate) fn read(&self) -> anyhow::Result<SecretString> {
-        let pepper = match &self.hook_pepper_file {
-            Some(path) => read_file(path, "the hook pepper")?,
-            None => std::env::var("MUSTER_HOOK_PEPPER").unwrap_or_default().into(),
+        let pepper = match (std::env::var("MUSTER_HOOK_PEPPER"), &self.hook_pepper_file) {
+            (Ok(pepper), _) => SecretString::from(pepper),
+            (Err(_), Some(path)) => read_file(path, "the hook pepper")?,
+            (Err(_), None) => bail!("the hook pepper is missing: set MUSTER_HOOK_PEPPER, or --hook-pepper-file"),
         };
         ensure!(
-            !pepper.expose_secret().is_empty(),
-            "the hook pepper is missing: set MUSTER_HOOK_PEPPER, or --hook-pepper-file"
+            pepper.expose_secret().len() >= PEPPER_BYTES_MIN,
+            "the hook pepper (MUSTER_HOOK_PEPPER, --hook-pepper-file) is shorter than {PEPPER_BYTES_MIN} bytes"
         );
         Ok(pepper)
     }
 }
 
-/// A webhook secret out of a file; one line end at its end does not belong to it.
+/// A webhook secret out of a file; line ends around it do not belong to it.
 ///
 /// # Errors
 /// When the file cannot be read or holds nothing that can travel in a header.
@@ -54,8 +57,7 @@ pub(crate) fn read_webhook_secret(path: &Path) -> anyhow::Result<SecretString> {
 
 fn read_file(path: &Path, what: &str) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {what} from {}", path.display()))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).into())
+    Ok(text.trim_matches(['\r', '\n']).into())
 }
 
 #[cfg(test)]
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_end_does_not_belong_to_a_secret() {
+    fn line_ends_do_not_belong_to_a_secret() {
         for text in ["0123456789abcdef", "0123456789abcdef\n", "0123456789abcdef\r\n"] {
             assert_eq!(read_webhook_secret(file(text).path()).unwrap().expose_secret(), "0123456789abcdef");
         }
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn a_secret_that_cannot_travel_in_a_header_is_refused_without_being_shown() {
         let long = "x".repeat(SECRET_CHARS_MAX + 1);
-        for text in ["", "short", "with a blank inside", "umlaut-äääääääääää", "two-lines-0123456\n\n", long.as_str()]
+        for text in ["", "short", "with a blank inside", "umlaut-äääääääääää", "two-lines-\n0123456", long.as_str()]
         {
             let error = read_webhook_secret(file(text).path()).unwrap_err().to_string();
             assert!(error.contains("visible ASCII") && (text.is_empty() || !error.contains(text)), "{error}");
@@ -89,9 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_pepper_is_a_missing_one() {
-        let file = file("\n");
-        let pepper = PepperFlags { hook_pepper_file: Some(file.path().to_owned()) };
+    fn a_pepper_that_the_gateway_would_refuse_is_refused() {
+        let short = file(&"x".repeat(PEPPER_BYTES_MIN - 1));
+        let pepper = PepperFlags { hook_pepper_file: Some(short.path().to_owned()) };
         assert!(pepper.read().unwrap_err().to_string().contains("MUSTER_HOOK_PEPPER"));
+        let enough = file(&format!("{}\n", "x".repeat(PEPPER_BYTES_MIN)));
+        let pepper = PepperFlags { hook_pepper_file: Some(enough.path().to_owned()) };
+        assert_eq!(pepper.read().unwrap().expose_secret().len(), PEPPER_BYTES_MIN);
     }
 }
