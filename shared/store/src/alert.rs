@@ -62,15 +62,17 @@ fn raced(what: &'static str) -> Error {
     Error::Contention { what: what.into(), source: sqlx::Error::RowNotFound }
 }
 
-/// Tries a transaction again where another one has just taken its ground away. Deadlocks and timeouts are not among that.
-async fn again<T>(work: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    for _ in 1..TRIES_MAX {
-        match work().await {
-            Err(error) if is_raced(&error) => {}
-            done => return done,
-        }
+/// Counts the tries of a transaction whose ground another one has just taken away. Deadlocks and timeouts are not among
+/// that: the runner repeats those.
+#[derive(Default)]
+struct Tries(u32);
+
+impl Tries {
+    /// Whether this failure is worth another try at once.
+    fn is_worth_another(&mut self, error: &Error) -> bool {
+        self.0 += 1;
+        self.0 < TRIES_MAX && is_raced(error)
     }
-    work().await
 }
 
 fn is_raced(error: &Error) -> bool {

@@ -10,7 +10,7 @@ use contract::event::{AlertChanged, Transition};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::{event, stored};
+use super::{Tries, event, stored};
 use crate::error::Attempt;
 use crate::{Error, Store, outbox};
 
@@ -47,7 +47,13 @@ pub async fn link(store: &Store, agents: &[Agent]) -> Result<u64, Error> {
     if agents.is_empty() {
         return Ok(0);
     }
-    super::again(async || link_once(store, &agents).await).await
+    let mut tries = Tries::default();
+    loop {
+        match link_once(store, &agents).await {
+            Err(error) if tries.is_worth_another(&error) => {}
+            done => return done,
+        }
+    }
 }
 
 /// A waiting alert with the asset that it waits for.

@@ -12,7 +12,7 @@ use super::link::{self, Agent};
 use super::name::{self, AlertId, Item, Names};
 use super::occurrence::{self, Dedup};
 use super::stored::{self, Stored};
-use super::{event, kept};
+use super::{Tries, event, kept};
 use crate::error::Attempt;
 use crate::{Error, Store, agent, outbox};
 
@@ -47,10 +47,16 @@ pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
     if facts.is_empty() {
         return Ok(Observed { outcomes: Vec::new(), events: 0 });
     }
-    let (mut observed, after) = super::again(async || observe_once(store, &facts).await).await?;
+    let mut tries = Tries::default();
+    let (mut observed, after) = loop {
+        match observe_once(store, &facts).await {
+            Err(error) if tries.is_worth_another(&error) => {}
+            done => break done?,
+        }
+    };
     let agents: Vec<Agent> = after.agents.into_iter().collect();
     observed.events += link::link(store, &agents).await?;
-    super::again(async || occurrence::recount(store, &after.openings).await).await?;
+    occurrence::recount(store, &after.openings).await?;
     Ok(observed)
 }
 

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::name::AlertId;
-use super::stored;
+use super::{Tries, stored};
 use crate::error::Attempt;
 use crate::{Error, Store};
 
@@ -99,6 +99,16 @@ pub(crate) async fn note_left(connection: &mut PgConnection, left: &BTreeSet<Ded
 
 /// Sets the numbers around these alerts right, and those of keys that alerts have left. Idempotent.
 pub(crate) async fn recount(store: &Store, openings: &BTreeSet<(Dedup, AlertId)>) -> Result<(), Error> {
+    let mut tries = Tries::default();
+    loop {
+        match recount_once(store, openings).await {
+            Err(error) if tries.is_worth_another(&error) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn recount_once(store: &Store, openings: &BTreeSet<(Dedup, AlertId)>) -> Result<(), Error> {
     let mut transaction = store.pool().begin().await.attempt("begin to renumber openings")?;
     let left = sqlx::query_file!("sql/alert/take_recounts.sql")
         .fetch_all(&mut *transaction)
