@@ -1,3 +1,47 @@
-//! The gateway's program.
+//! The gateway's program: parse, telemetry, name what holds, run until told to stop, drain.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ingest_gateway::{Config, RunError};
+
+/// A configuration that cannot work.
+const EXIT_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    broker::install_tls_provider();
+    let config = match Config::read(std::env::args_os()) {
+        Ok(config) => config,
+        Err(line) => return fail(&line, EXIT_CONFIG),
+    };
+    if let Err(line) = config.pepper() {
+        return fail(&line, EXIT_CONFIG);
+    }
+    let telemetry = match telemetry::init("ingest-gateway", &config.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(&error.to_string(), 1),
+    };
+    tracing::info!(service.version = env!("CARGO_PKG_VERSION"), "ingest-gateway starts with {:?}", config.limits);
+    let ended = live(config, telemetry.metrics());
+    telemetry.shutdown();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<RunError>() {
+            Some(error) => fail(&error.to_string(), EXIT_CONFIG),
+            None => fail(&format!("{error:#}"), 1),
+        },
+    }
+}
+
+#[tokio::main]
+async fn live(config: Config, metrics: telemetry::MetricsHandle) -> anyhow::Result<()> {
+    let cancel = telemetry::signal::shutdown_token()?;
+    ingest_gateway::run(config, metrics, cancel).await?;
+    tracing::info!("drained, the end");
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "a configuration's fault is told on stderr, in one line")]
+fn fail(line: &str, code: u8) -> ExitCode {
+    eprintln!("ingest-gateway: {line}");
+    ExitCode::from(code)
+}

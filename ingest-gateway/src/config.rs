@@ -1,0 +1,209 @@
+//! The gateway's flags, their variables, defaults and limits.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser};
+use secrecy::SecretString;
+
+/// A shorter pepper could be guessed from a stolen table of digests.
+const PEPPER_BYTES_MIN: usize = 16;
+
+/// Turns Tactical's webhooks into messages.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "ingest-gateway", version, about)]
+#[group(skip)]
+pub struct Config {
+    /// Where webhooks are taken, with /livez and /readyz; port 0 = any free port, named in the log
+    #[arg(long, env = "MUSTER_GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where /metrics is served, with the probes again; absent = on the webhooks' listener. Give it where that one is public
+    #[arg(long, env = "MUSTER_GATEWAY_ADMIN_LISTEN")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// Folder of what must survive a restart while Postgres is away: the hooks' digests
+    #[arg(long, env = "MUSTER_GATEWAY_STATE_DIR", default_value = "muster-gateway-state")]
+    pub state_dir: PathBuf,
+
+    /// Key of the secrets' digests, at least 16 bytes, the same everywhere; prefer the variable or the file
+    #[arg(long, env = "MUSTER_HOOK_PEPPER", hide_env_values = true, value_parser = secret,
+          required_unless_present = "hook_pepper_file")]
+    pub hook_pepper: Option<SecretString>,
+
+    /// File that holds the pepper instead; line ends around it do not count
+    #[arg(long, env = "MUSTER_HOOK_PEPPER_FILE")]
+    pub hook_pepper_file: Option<PathBuf>,
+
+    /// Every limit of the gateway.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// Postgres.
+    #[command(flatten)]
+    pub database: store::Config,
+
+    /// RabbitMQ.
+    #[command(flatten)]
+    pub broker: broker::Config,
+
+    /// Logs, traces and metrics.
+    #[command(flatten)]
+    pub telemetry: telemetry::Config,
+}
+
+/// The gateway's limits.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Connections at once; the next ones wait in the listener's backlog
+    #[arg(id = "gateway_connections_max", long = "connections-max", env = "MUSTER_GATEWAY_CONNECTIONS_MAX", default_value_t = 1_024,
+          value_parser = positive::<usize>)]
+    pub connections_max: usize,
+
+    /// Longest wait for a request's line and headers, and for the next request of a connection that is kept open
+    #[arg(long, env = "MUSTER_GATEWAY_HEADER_READ_TIMEOUT_MS", default_value_t = 3_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub header_read_timeout_ms: u64,
+
+    /// Line and headers of a request together
+    #[arg(long, env = "MUSTER_GATEWAY_HEADER_BYTES_MAX", default_value_t = 32 * 1024,
+          value_parser = header_bytes)]
+    pub header_bytes_max: usize,
+
+    /// Longest wait for a whole body
+    #[arg(long, env = "MUSTER_GATEWAY_BODY_READ_TIMEOUT_MS", default_value_t = 3_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub body_read_timeout_ms: u64,
+
+    /// A body; Tactical's own have a few hundred bytes, a script's whole output may be in one
+    #[arg(long, env = "MUSTER_GATEWAY_BODY_BYTES_MAX", default_value_t = 512 * 1024,
+          value_parser = positive::<usize>)]
+    pub body_bytes_max: usize,
+
+    /// How often the hooks' version is compared
+    #[arg(long, env = "MUSTER_GATEWAY_HOOK_RELOAD_MS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub hook_reload_ms: u64,
+
+    /// Longest wait for Postgres before a secret that opens nothing is answered
+    #[arg(long, env = "MUSTER_GATEWAY_HOOK_LOOKUP_TIMEOUT_MS", default_value_t = 250,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub hook_lookup_timeout_ms: u64,
+
+    /// Such questions at once, over all tenants; half of the pool
+    #[arg(long, env = "MUSTER_GATEWAY_HOOK_LOOKUPS_MAX", default_value_t = 5,
+          value_parser = positive::<usize>)]
+    pub hook_lookups_max: usize,
+
+    /// How long the answer to such a question holds for its tenant
+    #[arg(long, env = "MUSTER_GATEWAY_HOOK_MISS_TTL_MS", default_value_t = 2_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub hook_miss_ttl_ms: u64,
+
+    /// Tenants whose answers are remembered; 100 bytes each
+    #[arg(long, env = "MUSTER_GATEWAY_HOOK_MISSES_MAX", default_value_t = 10_000,
+          value_parser = positive::<usize>)]
+    pub hook_misses_max: usize,
+
+    /// What a 503 asks its sender to wait
+    #[arg(long, env = "MUSTER_GATEWAY_RETRY_AFTER_S", default_value_t = 5)]
+    pub retry_after_s: u64,
+
+    /// Longest wait for open requests when the process is told to stop
+    #[arg(long, env = "MUSTER_GATEWAY_DRAIN_TIMEOUT_MS", default_value_t = 10_000)]
+    pub drain_timeout_ms: u64,
+}
+
+impl Config {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// One line for stderr that names the flag and its variable. `--help` and `--version` are printed here, and end the
+    /// process as clap does.
+    pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, String> {
+        match Self::try_parse_from(arguments) {
+            Ok(config) => Ok(config),
+            Err(error) if error.use_stderr() => Err(one_line(&error)),
+            Err(help) => help.exit(),
+        }
+    }
+
+    /// The pepper, from the variable or the file.
+    ///
+    /// # Errors
+    /// One line for stderr: the file cannot be read, or the pepper is too short.
+    pub fn pepper(&self) -> Result<SecretString, String> {
+        let (pepper, origin) = match (&self.hook_pepper, &self.hook_pepper_file) {
+            (Some(pepper), _) => (pepper.clone(), "MUSTER_HOOK_PEPPER".to_owned()),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    format!("--hook-pepper-file (MUSTER_HOOK_PEPPER_FILE): read {}: {error}", path.display())
+                })?;
+                (SecretString::from(text.trim_matches(['\r', '\n'])), path.display().to_string())
+            }
+            (None, None) => return Err("--hook-pepper (MUSTER_HOOK_PEPPER) is missing".to_owned()),
+        };
+        if secrecy::ExposeSecret::expose_secret(&pepper).len() < PEPPER_BYTES_MIN {
+            return Err(format!("--hook-pepper ({origin}) is shorter than {PEPPER_BYTES_MIN} bytes"));
+        }
+        Ok(pepper)
+    }
+}
+
+/// What clap says over several lines, in one, with the variables of the flags that it names.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let mut named = Vec::new();
+    let mut name = |text: &str| named.extend(variable_of(text));
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => name(argument),
+        Some(ContextValue::Strings(arguments)) => arguments.iter().for_each(|argument| name(argument)),
+        _ => {}
+    }
+    let line = line.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    if named.is_empty() { line.to_owned() } else { format!("{line} (variable {})", named.join(", ")) }
+}
+
+/// The variable of the flag that a text such as `--listen <LISTEN>` begins with.
+fn variable_of(argument: &str) -> Option<String> {
+    let flag = argument
+        .split([' ', '<', '|', '='])
+        .map(|word| word.trim_start_matches(['<', '(']))
+        .find(|word| !word.is_empty())?;
+    let flag = flag.strip_prefix("--")?;
+    let command = Config::command();
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
+    argument.get_env().map(|variable| variable.to_string_lossy().into_owned())
+}
+
+fn secret(value: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(value))
+}
+
+fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(number) if number >= T::from(1) => Ok(number),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+/// hyper refuses a buffer below 8 KiB.
+fn header_bytes(text: &str) -> Result<usize, String> {
+    const HEADER_BYTES_MIN: usize = 8 * 1024;
+    match text.parse() {
+        Ok(bytes) if bytes >= HEADER_BYTES_MIN => Ok(bytes),
+        _ => Err(format!("expected a whole number of at least {HEADER_BYTES_MIN}")),
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+//! Where hooks come from: Postgres, behind a trait so that the HTTP tests need none.
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use store::hook::{self, Hook, Snapshot};
+use store::{Error, Store};
+use uuid::Uuid;
+
+/// Why the source did not answer; its text is for the log.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+impl From<Error> for SourceError {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What the gateway asks of the database.
+pub trait HookSource: Send + Sync + 'static {
+    /// The hooks' version: equal to a snapshot's = the snapshot is still true.
+    fn version(&self) -> BoxFuture<'static, Result<i64, SourceError>>;
+    /// The database's clock.
+    fn now(&self) -> BoxFuture<'static, Result<DateTime<Utc>, SourceError>>;
+    /// Every hook.
+    fn snapshot(&self) -> BoxFuture<'static, Result<Snapshot, SourceError>>;
+    /// One tenant's hook.
+    fn find(&self, tenant: Uuid) -> BoxFuture<'static, Result<Option<Hook>, SourceError>>;
+    /// Returns once a hook may have changed: an accelerator, which may also fail or never return.
+    fn changed(&self) -> BoxFuture<'static, Result<(), SourceError>>;
+}
+
+impl HookSource for Store {
+    fn version(&self) -> BoxFuture<'static, Result<i64, SourceError>> {
+        let store = self.clone();
+        Box::pin(async move { Ok(hook::version(&store).await?) })
+    }
+
+    fn now(&self) -> BoxFuture<'static, Result<DateTime<Utc>, SourceError>> {
+        let store = self.clone();
+        Box::pin(async move { Ok(store.database_now().await?) })
+    }
+
+    fn snapshot(&self) -> BoxFuture<'static, Result<Snapshot, SourceError>> {
+        let store = self.clone();
+        Box::pin(async move { Ok(hook::snapshot(&store).await?) })
+    }
+
+    fn find(&self, tenant: Uuid) -> BoxFuture<'static, Result<Option<Hook>, SourceError>> {
+        let store = self.clone();
+        Box::pin(async move { Ok(hook::find(&store, tenant).await?) })
+    }
+
+    fn changed(&self) -> BoxFuture<'static, Result<(), SourceError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let mut changes = hook::listen(&store).await?;
+            Ok(changes.next().await?)
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! The accept loop: every connection has a permit before it is accepted, and limits on whatever it may keep us waiting for.
+//!
+//! `axum::serve` has neither a header timeout nor a cap, which is why this is our own.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+
+/// Rest after a failed accept: it fails for want of file descriptors, and would fail again at once.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Tactical sends about ten headers.
+const HEADERS_MAX: usize = 64;
+
+/// Serves until `cancel`, then lets open requests finish, at most for the drain's time.
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: &Limits, cancel: CancellationToken) {
+    let connections = TaskTracker::new();
+    cancel.run_until_cancelled(accept(&listener, &router, limits, &cancel, &connections)).await;
+    // from here on the system refuses new connections
+    drop(listener);
+    connections.close();
+    let limit = Duration::from_millis(limits.drain_timeout_ms);
+    if tokio::time::timeout(limit, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain timed out, open requests are dropped");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    router: &Router,
+    limits: &Limits,
+    cancel: &CancellationToken,
+    connections: &TaskTracker,
+) -> Infallible {
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    loop {
+        let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = serve_connection(stream, router.clone(), limits.clone(), cancel.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "accept a connection failed");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, cancel: CancellationToken) {
+    // an answer is one small packet; waiting for a second one would only delay it
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.header_read_timeout_ms))
+        .max_buf_size(limits.header_bytes_max)
+        .max_headers(HEADERS_MAX);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // slow, broken off, not HTTP: the other side's doing
+        tracing::debug!(error = %error, "connection ended");
+    }
+}
