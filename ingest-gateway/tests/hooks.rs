@@ -181,5 +181,6 @@ async fn an_answer_that_a_reload_overtook_undoes_nothing() {
 
 /// The version of the hooks that were last saved; by then they are in memory.
 fn folder_version(world: &World) -> Option<i64> {
-    ingest_gateway::hooks::disk::load(world.folder.path()).unwrap().map(|state| state.snapshot.version)
+    let state = ingest_gateway::hooks::disk::load(world.folder.path()).expect("the file is whole");
+    state.map(|state| state.snapshot.version)
 }

@@ -1,4 +1,5 @@
 //! Every limit at its edge: slow senders, large bodies, too many connections, and the drain.
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod http_support;
 
