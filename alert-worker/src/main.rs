@@ -1,2 +1,8 @@
-//! alert-worker
-fn main() {}
+//! The alert-worker's program; everything that all workers share is in `worker`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let program = worker::run::Program { name: "alert-worker", version: env!("CARGO_PKG_VERSION") };
+    worker::run::main(program, alert_worker::registry)
+}
