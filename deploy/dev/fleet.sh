@@ -79,6 +79,8 @@ prepare_database() {
   "$muster" tenant connect --tenant "$MUSTER_TENANT" --name 'Demo tenant' --gateway-url "$MUSTER_GATEWAY_URL" \
     --instance-url "$MUSTER_SIMULATOR_URL" --secret-file <(printf '%s' "$MUSTER_WEBHOOK_SECRET") >/dev/null ||
     fail "the demo tenant could not be connected"
+  # the database's own clock, because that is what stands in its rows
+  ask_database -c 'select now()' >"$STATE_DIR/started" || fail "the database does not answer"
 }
 
 choose_addresses() {
@@ -244,20 +246,35 @@ supervise() {
   finish
 }
 
+# Lets the simulator's alerts end before the simulator does, so that the numbers of both ends can be compared.
+quiet_sender() {
+  pid_of tactical-simulator >/dev/null || return 0
+  http_ok POST "$MUSTER_SIMULATOR_URL/_control/set_webhook" '{"settings":null}' && until_true 10 all_answered
+  sender_counts
+}
+
+all_answered() {
+  sender_counts
+  [[ ${UNANSWERED:-0} == 0 ]]
+}
+
+# Prints the last numbers when everything has drained and the database still answers.
 finish() {
+  local began=$SECONDS
   trap 'warn "killing what is left"; kill_all; exit 1' INT TERM HUP
   clear_line
   step "stopping: first whoever sends, then whoever receives"
   printf 'stopping\n' >"$STATE"
-  sender_counts
-  stop_process tactical-simulator 20 && step "tactical-simulator stopped"
-  # what was sent is in flight for milliseconds; the count after it is the one that a person wants to compare
+  quiet_sender
+  stop_process tactical-simulator 20 && step "tactical-simulator stopped in $((SECONDS - began)) s"
+  stop_process ingest-gateway "$GRACE_S" && step "ingest-gateway drained and stopped"
+  stop_process alert-worker "$GRACE_S" && step "alert-worker drained and stopped"
   step "$(flow_line)"
   stop_fleet
   servers_stop up
   rm -f "$STATE" "$PIDS/dev"
   ((${#DEAD[@]} == 0)) || die "stopped; these had died before: ${DEAD[*]}"
-  say "stopped"
+  say "stopped in $((SECONDS - began)) s"
   exit 0
 }
 

@@ -8,22 +8,31 @@ fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
 
 # ---- numbers ------------------------------------------------------------------------------------------------------
 
-# The database's side of things.
-database_counts() { # sets ALERTS, ALERTS_OPEN, OUTBOX, OUTBOX_OLDEST_S, PARKED
-  local counts
-  counts=$(PGCONNECT_TIMEOUT=5 timeout 10 psql -XAtq -F ' ' -v ON_ERROR_STOP=1 -v tenant="$MUSTER_TENANT" \
-    -f "$ROOT/deploy/dev/counts.sql" "$MUSTER_DATABASE_URL" 2>/dev/null)
-  read -r ALERTS ALERTS_OPEN OUTBOX OUTBOX_OLDEST_S PARKED <<<"$counts"
+# The database's side of things. ALERTS_NEW were written since the start: the simulator begins anew, the database does not.
+database_counts() { # sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED
+  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED <<<"$(ask_database -F ' ' \
+    -v tenant="$MUSTER_TENANT" -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
 }
 
-# Both ends of the wire, since the processes were started: what the simulator sent, what the gateway accepted. The numbers
-# end with the processes; after that the last ones stand.
-sender_counts() { # sets SENT, ACCEPTED
+ask_database() { # psql argument…
+  PGCONNECT_TIMEOUT=5 timeout 10 psql -XAtq -v ON_ERROR_STOP=1 "$@" "$MUSTER_DATABASE_URL"
+}
+
+# Both ends of the wire, since the processes were started: what the simulator sent, what the gateway accepted, and how old
+# a message was when the worker took it. The numbers end with the processes; after that the last ones stand.
+sender_counts() { # sets SENT, UNANSWERED, ACCEPTED, AGE_MS
   local answer
-  answer=$(http GET "$MUSTER_SIMULATOR_URL/_control/state") && SENT=$(json_number webhooks <<<"$answer")
-  answer=$(http GET "$MUSTER_GATEWAY_ADMIN_URL/metrics") &&
-    ACCEPTED=$(grep '^muster_webhook_requests_total{.*status="202"' <<<"$answer" | metric_sum muster_webhook_requests_total)
-  return 0
+  if answer=$(http GET "$MUSTER_SIMULATOR_URL/_control/state"); then
+    SENT=$(json_number webhooks <<<"$answer")
+    UNANSWERED=$(json_number webhooks_waiting <<<"$answer")
+  fi
+  if answer=$(http GET "$MUSTER_GATEWAY_ADMIN_URL/metrics"); then
+    ACCEPTED=$(awk '/^muster_webhook_requests_total[{].*status="202"/ { sum += $NF } END { printf "%d", sum }' <<<"$answer")
+  fi
+  if answer=$(http GET "$MUSTER_ALERT_WORKER_URL/metrics"); then
+    AGE_MS=$(awk '/^muster_message_age_seconds_sum/ { sum += $NF } /^muster_message_age_seconds_count/ { count += $NF }
+      END { if (count) printf "%d", 1000 * sum / count }' <<<"$answer")
+  fi
 }
 
 # Messages that wait in any queue of the vhost; only where the management API is known.
@@ -37,14 +46,14 @@ queued_count() {
 alert_arrived() {
   [[ -z $STOPPING ]] || return 0
   database_counts
-  [[ ${ALERTS:-0} -gt 0 ]]
+  [[ ${ALERTS_NEW:-0} -gt 0 ]]
 }
 
 flow_line() {
   database_counts
   sender_counts
-  printf 'webhooks sent %s, accepted %s; alerts in Postgres %s, open %s; oldest unsent event %s s; parked %s' \
-    "${SENT:-?}" "${ACCEPTED:-?}" "${ALERTS:-?}" "${ALERTS_OPEN:-?}" "${OUTBOX_OLDEST_S:-?}" "${PARKED:-?}"
+  printf 'webhooks sent %s, accepted %s; alerts written %s, in Postgres %s, open %s; parked %s; message age %s ms, oldest event %s s' \
+    "${SENT:-?}" "${ACCEPTED:-?}" "${ALERTS_NEW:-?}" "${ALERTS:-?}" "${ALERTS_OPEN:-?}" "${PARKED:-?}" "${AGE_MS:-?}" "${OUTBOX_OLDEST_S:-?}"
 }
 
 # ---- words --------------------------------------------------------------------------------------------------------
@@ -92,9 +101,9 @@ summary() {
   local queued
   queued=$(queued_count)
   say "  webhooks sent by the simulated Tactical: ${SENT:-?}, accepted by the gateway: ${ACCEPTED:-?}"
-  say "  alerts in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
+  say "  alerts written since the start: ${ALERTS_NEW:-?}; in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
   say "  messages waiting in the broker: ${queued:-?}, parked for a person to look at: ${PARKED:-?}"
-  say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s"
+  say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s; age of a message when the worker takes it: ${AGE_MS:-?} ms on average"
   say ""
   where_to_look
 }
