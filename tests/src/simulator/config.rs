@@ -49,6 +49,8 @@ pub struct SimulatorConfig {
     pub allowed_hosts: Vec<String>,
     /// How long an action on an agent that is away waits, in percent of the real time (7 to 15 s).
     pub action_wait_percent: u32,
+    /// How long a webhook may take, in milliseconds of real time; Tactical's eight seconds unless a test cannot wait.
+    pub webhook_timeout_ms: u64,
     /// How many sent webhooks the ledger keeps; the oldest go first and are counted.
     pub ledger_webhooks_max: usize,
 }
@@ -73,6 +75,7 @@ impl Default for SimulatorConfig {
             notify: Notify::default(),
             allowed_hosts: ["127.0.0.1", "localhost", "[::1]", "api.example.com"].map(str::to_owned).to_vec(),
             action_wait_percent: 1,
+            webhook_timeout_ms: 8_000,
             ledger_webhooks_max: 1_000_000,
         }
     }

@@ -278,12 +278,24 @@ impl Machine {
             return Value::Null;
         }
         if self.platform != Platform::Windows {
-            let ips: Vec<&str> = Vec::new();
-            return json!({"cpus": self.cpu_model(), "gpus": ips, "disks": self.physical_disks(), "local_ips": self.local_ips().split(", ").collect::<Vec<_>>(), "make_model": self.make_model(), "serialnumber": self.serial()});
+            return self.unix_detail();
         }
         let filler: Vec<Value> = (0..weight).map(|index| json!([{"Name": format!("Device {index}"), "Status": "OK", "PNPDeviceID": "PCI\\VEN_8086&DEV_A36D&SUBSYS_0871", "Manufacturer": null, "Description": "Standard device of a standard computer"}])).collect();
         json!({"bios": [[{"SerialNumber": self.serial(), "SMBIOSBIOSVersion": "1.14.0"}]], "comp_sys": [[{"Model": self.make_model(), "TotalPhysicalMemory": self.total_ram_gb().map(|gb| gb << 30)}]],
             "network_config": [[{"MACAddress": format!("02:{}", self.mac_tail()), "IPAddress": [self.local_ips()]}], [{"MACAddress": "", "IPAddress": null}]], "hardware": filler})
+    }
+
+    /// What agents on Linux and macOS collect instead; only Macs know their serial number.
+    fn unix_detail(&self) -> Value {
+        let gpus: Vec<&str> = Some(self.graphics()).filter(|gpu| *gpu != "No graphics cards").into_iter().collect();
+        let mut detail = json!({
+            "cpus": self.cpu_model(), "gpus": gpus, "disks": self.physical_disks(), "make_model": self.make_model(),
+            "local_ips": self.local_ips().split(", ").collect::<Vec<_>>(),
+        });
+        if self.platform == Platform::Mac {
+            detail["serialnumber"] = json!(self.serial());
+        }
+        detail
     }
 
     fn mac_tail(&self) -> String {

@@ -165,7 +165,7 @@ async fn read_body(parts: &Parts, body: Body) -> Result<Value, Box<Response>> {
     let bytes: Bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
         .map_err(|error| refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("reading the body: {error}")))?;
-    if bytes.is_empty() || parts.method == Method::GET {
+    if bytes.is_empty() || matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(json!({}));
     }
     let media = parts.headers.get("content-type").and_then(|media| media.to_str().ok()).unwrap_or_default();

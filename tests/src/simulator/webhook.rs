@@ -20,8 +20,6 @@ use super::subjects::Context;
 use super::template;
 use super::world::World;
 
-/// Connect and read each; GET and DELETE have none.
-const TIMEOUT: Duration = Duration::from_secs(8);
 /// `requests` follows this many.
 const REDIRECTS_MAX: usize = 30;
 /// What the receiver's answer is cut to before it is stored in the alert.
@@ -176,11 +174,12 @@ pub(super) async fn send_all(
     stop: CancellationToken,
 ) {
     // Tactical never keeps a connection: every call is a fresh session
+    let timeout = Duration::from_millis(shared.world().config.webhook_timeout_ms);
     let client = reqwest::Client::builder()
         .no_proxy()
         .http1_title_case_headers()
         .pool_max_idle_per_host(0)
-        .connect_timeout(TIMEOUT)
+        .connect_timeout(timeout)
         .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
         .build()
         .expect("the client's settings are constant and valid");
@@ -197,7 +196,7 @@ pub(super) async fn send_all(
         let (client, shared) = (client.clone(), Arc::clone(&shared));
         under_way.spawn(async move {
             let started = Instant::now();
-            let answer = post(&client, &outgoing.request, started).await;
+            let answer = post(&client, &outgoing.request, timeout, started).await;
             shared.world().finish(
                 outgoing.sequence,
                 outgoing.generation,
@@ -210,8 +209,8 @@ pub(super) async fn send_all(
     }
 }
 
-async fn post(client: &reqwest::Client, request: &Rendered, started: Instant) -> Answer {
-    let prepared = match prepare(client, request) {
+async fn post(client: &reqwest::Client, request: &Rendered, timeout: Duration, started: Instant) -> Answer {
+    let prepared = match prepare(client, request, timeout) {
         Ok(prepared) => prepared,
         Err(error) => return Answer::failed(error, started.elapsed()),
     };
@@ -231,8 +230,9 @@ async fn post(client: &reqwest::Client, request: &Rendered, started: Instant) ->
     }
 }
 
-/// The request with its headers in Python's order: the library's own first, the action's after them.
-fn prepare(client: &reqwest::Client, request: &Rendered) -> Result<reqwest::Request, String> {
+/// The request with its headers in Python's order: the library's own first, the action's after them. GET and DELETE
+/// have no timeout.
+fn prepare(client: &reqwest::Client, request: &Rendered, timeout: Duration) -> Result<reqwest::Request, String> {
     let method = request.method.to_uppercase().parse::<reqwest::Method>().map_err(|error| error.to_string())?;
     let url: url::Url = request.url.parse().map_err(|error| format!("invalid URL '{}': {error}", request.url))?;
     let mut host = url.host_str().unwrap_or_default().to_owned();
@@ -249,7 +249,7 @@ fn prepare(client: &reqwest::Client, request: &Rendered) -> Result<reqwest::Requ
         builder = builder.header("accept-encoding", "identity");
     }
     let mut prepared = match &request.body {
-        Some(body) => builder.body(body.clone()).timeout(TIMEOUT),
+        Some(body) => builder.body(body.clone()).timeout(timeout),
         None => builder,
     }
     .build()
