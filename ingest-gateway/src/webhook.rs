@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use broker::PublishError;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use contract::{AlertObserved, Meta};
@@ -164,19 +165,24 @@ impl Gateway {
         // a task of its own: it came, so it is recorded even if its sender hangs up now
         match self.publishing.spawn(publishing).await {
             Ok(Ok(())) => Ok(Answer::accepted(&event_id, mistake)),
-            Ok(Err(error)) => {
-                tracing::warn!(error = %error, event.id = event_id, "publish a webhook failed");
-                Err(self.unavailable("broker"))
-            }
-            Err(error) => {
-                tracing::error!(error = %error, event.id = event_id, "publish a webhook failed");
-                Err(self.unavailable("broker"))
-            }
+            Ok(Err(error)) => Err(self.unavailable(reason(&error))),
+            // a panic, which has been logged as one
+            Err(_) => Err(self.unavailable("publish_panicked")),
         }
     }
 
     fn unavailable(&self, reason: &'static str) -> Answer {
         Answer::unavailable(reason, self.limits.retry_after_s)
+    }
+}
+
+/// Why a publish failed, in one word: it stands in the one line that the failure gets.
+fn reason(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::NotConnected => "broker_away",
+        PublishError::Nacked => "broker_refused",
+        PublishError::TimedOut => "broker_silent",
+        PublishError::Invalid(_) => "message_invalid",
     }
 }
 
