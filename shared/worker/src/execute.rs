@@ -2,7 +2,7 @@
 //! repeated in process, and a batch that fails as a whole is halved until only the culprit fails.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker::backoff::Policy;
 use fault::Class;
@@ -58,7 +58,8 @@ fn is_one_messages_fault(cause: Cause) -> bool {
 }
 
 async fn uncontended(job: &Arc<dyn AnyJob>, batch: &[Undecoded], limit: Duration) -> Result<Vec<Verdict>, Failure> {
-    let begun = Instant::now();
+    // tokio's clock, so that its test can let time pass
+    let begun = tokio::time::Instant::now();
     for failures in 1.. {
         let ended = attempt(job, batch, limit).await;
         let pause = CONTENTION.interval(failures);

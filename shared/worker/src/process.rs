@@ -8,6 +8,7 @@ use broker::backoff::Policy;
 use broker::consumer::Settler;
 use broker::{Delivery, Settlement};
 use chrono::Utc;
+use contract::envelope::BODY_BYTES_MAX;
 use contract::topology::Lane;
 use contract::{Exhausted, Meta};
 use fault::Class;
@@ -53,12 +54,12 @@ pub(crate) async fn process(processor: &Processor, lane: Lane, settler: &Settler
     let mut groups: BTreeMap<String, Vec<Message>> = BTreeMap::new();
     let mut rejected = Vec::new();
     for delivery in batch.into_iter().filter(Delivery::is_current) {
-        match admit(processor, lane, delivery) {
-            Ok(message) => groups.entry(message.meta.kind.clone()).or_default().push(message),
-            Err(refused) => rejected.push(refused),
+        match admit(lane, &delivery) {
+            Ok(meta) => groups.entry(meta.kind.clone()).or_default().push(take_up(processor, lane, delivery, meta)),
+            Err(refusal) => rejected.push((delivery, refusal)),
         }
     }
-    let rejecting = rejected.into_iter().map(|(delivery, verdict)| refuse(processor, delivery, verdict, until));
+    let rejecting = rejected.into_iter().map(|(delivery, refusal)| refuse(processor, delivery, refusal, until));
     let settled = join_all(rejecting).await;
     settler.settle(settled.iter().map(|(delivery, settlement)| (delivery, *settlement)));
     for (kind, messages) in groups {
@@ -71,36 +72,36 @@ pub(crate) async fn process(processor: &Processor, lane: Lane, settler: &Settler
 
 /// Why a delivery is not run.
 enum Refusal {
-    Suspect(Meta),
+    Suspect(Box<Meta>),
     Poison(String),
 }
 
-fn admit(processor: &Processor, lane: Lane, delivery: Delivery) -> Result<Message, (Delivery, Refusal)> {
-    let meta = match &delivery.meta {
-        Ok(meta) => meta.clone(),
-        Err(why) => {
-            let why = format!("the envelope cannot be read: {why}");
-            return Err((delivery, Refusal::Poison(why)));
-        }
-    };
-    if delivery.body.len() > contract::envelope::BODY_BYTES_MAX {
-        let why =
-            format!("the body has {} bytes, the limit is {}", delivery.body.len(), contract::envelope::BODY_BYTES_MAX);
-        return Err((delivery, Refusal::Poison(why)));
+/// The envelope of a delivery that may be run.
+fn admit(lane: Lane, delivery: &Delivery) -> Result<Meta, Refusal> {
+    let meta = delivery.meta.clone().map_err(|why| Refusal::Poison(format!("the envelope cannot be read: {why}")))?;
+    let bytes = delivery.body.len();
+    if bytes > BODY_BYTES_MAX {
+        return Err(Refusal::Poison(format!("the body has {bytes} bytes, the limit is {BODY_BYTES_MAX}")));
     }
     match screen(lane, delivery.delivery_count) {
-        Screening::Suspect => return Err((delivery, Refusal::Suspect(meta))),
+        Screening::Run => Ok(meta),
+        Screening::Suspect => Err(Refusal::Suspect(Box::new(meta))),
         Screening::Park => {
-            let why = format!("given back {} times although it ran alone", delivery.delivery_count);
-            return Err((delivery, Refusal::Poison(why)));
+            Err(Refusal::Poison(format!("given back {} times although it ran alone", delivery.delivery_count)))
         }
-        Screening::Run => {}
     }
+}
+
+fn take_up(processor: &Processor, lane: Lane, delivery: Delivery, meta: Meta) -> Message {
     let kind = processor.registry.find(&meta.kind).map_or("unknown", |job| job.info().name);
-    let age = (Utc::now() - meta.first_published_at).to_std().unwrap_or_default();
-    metrics::histogram!(metric::MESSAGE_AGE_SECONDS, "kind" => kind).record(age);
+    metrics::histogram!(metric::MESSAGE_AGE_SECONDS, "kind" => kind).record(age(&meta));
     let span = trace::process(&delivery.queue, lane, &meta);
-    Ok(Message { delivery, meta, span })
+    Message { delivery, meta, span }
+}
+
+/// Time since the first publish; nothing where the publisher's clock is ahead.
+fn age(meta: &Meta) -> Duration {
+    (Utc::now() - meta.first_published_at).to_std().unwrap_or_default()
 }
 
 async fn refuse(processor: &Processor, delivery: Delivery, refusal: Refusal, until: Instant) -> (Delivery, Settlement) {
@@ -147,7 +148,8 @@ async fn run_batch(
 ) {
     while processor.gate.wait_open(until, &processor.stop).await {
         let verdicts = run_once(processor, lane, job, &batch).await;
-        let (held, done): (Vec<_>, Vec<_>) = batch.into_iter().zip(verdicts).partition(|(_, verdict)| is_outage(verdict));
+        let (held, done): (Vec<_>, Vec<_>) =
+            batch.into_iter().zip(verdicts).partition(|(_, verdict)| is_outage(verdict));
         if !done.is_empty() {
             processor.gate.report_success();
             processor.relay.wake();
@@ -234,7 +236,7 @@ async fn carry_out(
     let Message { delivery, meta, .. } = message;
     let past = Past {
         attempt: meta.attempt,
-        age: (Utc::now() - meta.first_published_at).to_std().unwrap_or_default(),
+        age: age(meta),
         exhausted: job.map_or(Exhausted::Park, |job| job.info().exhausted),
     };
     let interval = retry_policy(&processor.limits).interval(meta.attempt + 1);

@@ -145,7 +145,9 @@ impl Parts {
         for (lane, consumer) in Lane::ALL.iter().zip(&mut consumers) {
             lanes.push(tokio::spawn(lane::run(Arc::clone(&processor), *lane, consumer)));
         }
-        lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone(), stop.clone()))));
+        lanes.extend(
+            consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone(), stop.clone()))),
+        );
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
         let relaying = tokio::spawn(relay.run(relay_stop.clone()));
         Self { lanes, consuming, relaying, relay_stop, publishing, publish_stop, publisher, gate, attached, store }
