@@ -3,3 +3,4 @@
 mod lapin;
 mod runner;
 mod simulator;
+mod topology;

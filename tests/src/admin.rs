@@ -1,8 +1,13 @@
 //! RabbitMQ's management API, as far as tests need it: vhosts and connections. Never its statistics, which lag seconds
 //! behind; counts are asked for over AMQP ([`crate::amqp`]).
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+
+/// The longest wait for an answer; deleting a vhost with many queues takes seconds on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The API at one base URL, which holds user and password: `http://guest:guest@127.0.0.1:15672`.
 #[derive(Debug, Clone)]
@@ -24,7 +29,14 @@ impl Admin {
     /// The API at a base URL.
     #[must_use]
     pub fn at(base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), client: Client::new() }
+        let client = Client::builder().timeout(TIMEOUT).build().expect("a client without settings can be made");
+        Self { base: base.trim_end_matches('/').to_owned(), client }
+    }
+
+    /// The same API for another runtime: a client's idle connections belong to the one that made them.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        Self::at(&self.base)
     }
 
     /// Makes a vhost and gives the API's own user all permissions in it.

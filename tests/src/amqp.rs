@@ -1,6 +1,8 @@
 //! A plain AMQP client of the harness: looks at queues, publishes and fetches from outside, without Muster's own crate
 //! and its rules.
 
+use std::time::Duration;
+
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -8,6 +10,9 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::sync::Mutex;
+
+/// Longest handshake; an idle machine takes 10 ms.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One vhost seen from outside. Its connection is made when it is needed, and anew where it broke.
 #[derive(Debug)]
@@ -34,6 +39,15 @@ impl Got {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&AMQPValue> {
         self.properties.headers().as_ref()?.inner().get(name)
+    }
+
+    /// How often it was delivered before and came back.
+    #[must_use]
+    pub fn delivery_count(&self) -> i64 {
+        match self.header("x-delivery-count") {
+            Some(AMQPValue::LongLongInt(count)) => *count,
+            _ => 0,
+        }
     }
 
     /// The names of all headers, sorted.
@@ -70,8 +84,7 @@ impl Client {
     pub async fn try_channel(&self) -> lapin::Result<Channel> {
         let mut connection = self.connection.lock().await;
         if !connection.as_ref().is_some_and(|made| made.status().connected()) {
-            let properties = ConnectionProperties::default().with_connection_name("harness".into());
-            *connection = Some(Connection::connect(&self.url, properties).await?);
+            *connection = Some(connect(&self.url, "harness").await?);
         }
         connection.as_ref().expect("it was made just above").create_channel().await
     }
@@ -169,10 +182,18 @@ impl Client {
     /// # Panics
     /// When the broker is away.
     pub async fn declare_topology(&self, config: &broker::Config) -> Result<(), String> {
-        let properties = ConnectionProperties::default().with_connection_name("harness-topology".into());
-        let connection = Connection::connect(&self.url, properties).await.expect("the broker answers");
+        let connection = connect(&self.url, "harness-topology").await.expect("the broker answers");
         let declared = broker::topology::declare(&connection, config).await;
         let _ = connection.close(200, "declared".into()).await;
         declared.map_err(|error| error.to_string())
     }
+}
+
+/// Connects within [`CONNECT_TIMEOUT`]: a node that starts up accepts before it answers, and lapin would wait for ever.
+async fn connect(url: &str, name: &str) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connect(url, properties);
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }

@@ -9,6 +9,7 @@ pub mod otlp;
 pub mod process;
 pub mod proxy;
 pub mod rabbit;
+pub mod sample;
 pub mod simulator;
 mod until;
 pub mod vhost;

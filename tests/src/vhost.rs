@@ -68,8 +68,8 @@ impl Deref for Vhost {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
+        let (admin, name) = (self.admin.afresh(), self.name.clone());
         // `drop` cannot await, and the test's runtime is busy dropping
-        crate::apart(async move { Admin::delete_vhost(&admin, &name).await });
+        crate::apart(async move { admin.delete_vhost(&name).await });
     }
 }
