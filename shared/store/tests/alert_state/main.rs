@@ -1,0 +1,8 @@
+//! Alert identity and state against a real Postgres: the properties, and one claim for each mistake not to repeat.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod claims;
+mod limits;
+mod model;
+mod property;
+mod world;
