@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use secrecy::SecretString;
 
 /// A shorter pepper could be guessed from a stolen table of digests.
@@ -125,7 +125,8 @@ impl Config {
     /// One line for stderr that names the flag and its variable. `--help` and `--version` are printed here, and end the
     /// process as clap does.
     pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, String> {
-        match Self::try_parse_from(arguments) {
+        let matches = command().try_get_matches_from(arguments);
+        match matches.and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(config) => Ok(config),
             Err(error) if error.use_stderr() => Err(one_line(&error)),
             Err(help) => help.exit(),
@@ -154,6 +155,15 @@ impl Config {
     }
 }
 
+/// The command line. Each flattened struct brings a group that is named as the struct is, and several are called `Config`,
+/// which clap refuses; nothing refers to these groups, so they get other names.
+fn command() -> clap::Command {
+    ["database", "broker", "telemetry"].into_iter().fold(Config::command(), |command, name| {
+        let has_group = command.get_groups().any(|group| group.get_id() == "Config");
+        if has_group { command.mut_group("Config", |group| group.id(name)) } else { command }
+    })
+}
+
 /// What clap says over several lines, in one, with the variables of the flags that it names.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -179,7 +189,7 @@ fn variable_of(argument: &str) -> Option<String> {
         .map(|word| word.trim_start_matches(['<', '(']))
         .find(|word| !word.is_empty())?;
     let flag = flag.strip_prefix("--")?;
-    let command = Config::command();
+    let command = command();
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
     argument.get_env().map(|variable| variable.to_string_lossy().into_owned())
 }

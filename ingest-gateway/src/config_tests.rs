@@ -18,7 +18,7 @@ fn with(more: &[&str]) -> Result<Config, String> {
 
 #[test]
 fn the_flags_are_sound() {
-    Config::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
