@@ -238,10 +238,11 @@ supervise() {
   write_env
   local name
   for name in "${CHILDREN[@]}"; do start_child "$name"; done
-  step "waiting for the first alert to arrive"
-  until_true 60 alert_arrived || warn "no alert arrived within 60 s: ./dev logs says why"
-  printf 'running\n' >"$STATE"
+  step "waiting for the first alerts to arrive"
+  until_true 60 alerts_arrived || warn "not five alerts arrived within 60 s: ./dev logs says why"
   summary
+  # last: whoever waits for this word wants to have seen the summary
+  printf 'running\n' >"$STATE"
   watch_until_stopped
   finish
 }

@@ -60,9 +60,11 @@ install_quietly() { # package…
   apt-get install --yes --no-install-recommends "$@" ||
     { apt-get update && apt-get install --yes --no-install-recommends "$@"; } || status=1
   [[ -z $ours ]] || rm -f "$guard"
-  if [[ -d /run/systemd/system ]]; then
+  if command -v systemctl >/dev/null; then
     for unit in "${units[@]}"; do
-      [[ $before == *" $unit "* ]] || systemctl disable --now "$unit" >/dev/null 2>&1
+      [[ $before != *" $unit "* ]] || continue
+      [[ ! -d /run/systemd/system ]] || systemctl stop "$unit" >/dev/null 2>&1
+      systemctl disable "$unit" >/dev/null 2>&1
     done
   fi
   return "$status"

@@ -43,10 +43,10 @@ queued_count() {
     grep -o '"messages":[0-9]*' | awk -F: '{ sum += $2 } END { printf "%d", sum }'
 }
 
-alert_arrived() {
+alerts_arrived() {
   [[ -z $STOPPING ]] || return 0
   database_counts
-  [[ ${ALERTS_NEW:-0} -gt 0 ]]
+  ((${ALERTS_NEW:-0} >= 5))
 }
 
 flow_line() {
