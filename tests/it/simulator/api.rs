@@ -110,6 +110,7 @@ async fn the_beta_api_shows_everything_to_a_limited_role_and_pages_like_drf() {
     .1;
     assert_eq!(delta["count"], online, "a delta by last_seen works");
     assert_eq!(get(&simulator, "/beta/v1/agent/1/", key::ADMIN).await.1["status"], "online");
+    assert_eq!(ask(&simulator, "PUT", "/beta/v1/agent/1/", key::ADMIN, Some(json!({"hostname": "x"}))).await.0, 500);
     assert_eq!(get(&simulator, "/beta/v1/client/2/", key::LIMITED).await.0, 403);
 }
 

@@ -141,7 +141,8 @@ async fn script(call: &Call, agent: &Agent, line: Line) -> Response {
     let fails = script == 2;
     let (stdout, stderr) = ("simulated output\n", if fails { "the pool is degraded\n" } else { "" });
     let done = line == Line::Connected && output == "wait";
-    let mut entry = json!({"type": "script_run", "command": "", "results": null, "script_results": null, "script": script, "script_name": name});
+    let mut entry = json!({"type": "script_run", "command": "", "results": null, "script_results": null,
+    "script": script, "script_name": name});
     if done {
         entry["script_results"] =
             json!({"stdout": stdout, "stderr": stderr, "retcode": i64::from(fails), "execution_time": 0.25});
@@ -175,9 +176,8 @@ fn schedule_reboot(call: &Call, agent: &Agent, line: Line) -> Response {
     match line {
         Line::Connected => {
             let task = format!("TacticalRMM_SchedReboot_{}", agent.machine.dice.letters(70, 10));
-            ok(
-                &json!({"time": time.format("%B %d, %Y at %I:%M %p").to_string(), "agent": agent.hostname, "task_name": task}),
-            )
+            ok(&json!({"time": time.format("%B %d, %Y at %I:%M %p").to_string(), "agent": agent.hostname,
+                "task_name": task}))
         }
         Line::AgentAway => refused("Unable to contact the agent"),
         Line::NatsDown => refused("natsdown"),
@@ -210,7 +210,8 @@ fn mesh_links(call: &Call, agent: &Agent) -> Value {
     let cookie = Dice::new(call.shared.world().seed, agent.machine.pk).letters(71, 96);
     let link = |mode: u32| format!("https://mesh.example.com/?login={cookie}&gotonode={node}&viewmode={mode}&hide=31");
     json!({
-        "hostname": agent.hostname, "control": link(11), "terminal": link(12), "file": link(13), "status": agent.status.name(),
+        "hostname": agent.hostname, "control": link(11), "terminal": link(12), "file": link(13),
+        "status": agent.status.name(),
         "client": agent.client_name, "site": agent.site_name,
     })
 }

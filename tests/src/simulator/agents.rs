@@ -78,7 +78,12 @@ impl Agent {
     pub(super) fn custom_fields(&self) -> Vec<Value> {
         let pk = self.machine.pk;
         let fields = self.machine.custom_fields().into_iter().enumerate();
-        fields.map(|(place, (field, value))| json!({"id": pk * 3 + place as i64, "field": field, "agent": pk, "value": value})).collect()
+        fields
+            .map(|(place, (field, value))| {
+                json!({"id": pk * 3 + place as i64, "field": field, "agent": pk,
+        "value": value})
+            })
+            .collect()
     }
 
     /// Dashboard alerts for overdue agents are on everywhere but on the first.
@@ -196,7 +201,8 @@ pub(super) fn list(call: Call) -> Response {
         }
         write_row(
             out,
-            &json!({"id": last, "hostname": agent.hostname, "agent_id": agent.machine.agent_id, "client": agent.client_name, "site": agent.site_name}),
+            &json!({"id": last, "hostname": agent.hostname, "agent_id": agent.machine.agent_id,
+            "client": agent.client_name, "site": agent.site_name}),
         )
     })
 }
@@ -241,11 +247,14 @@ fn full(world: &World, agent: &Agent) -> Value {
     let policy = if machine.server { 2 } else { 1 };
     let stamp = iso(world.started - TimeDelta::days(400));
     let computed = json!({
-        "winupdatepolicy": [patches], "effective_patch_policy": patches, "timezone": machine.time_zone().unwrap_or("Europe/Berlin"),
-        "all_timezones": TIME_ZONES, "client": agent.client_name, "site_name": agent.site_name, "custom_fields": agent.custom_fields(),
+        "winupdatepolicy": [patches], "effective_patch_policy": patches,
+        "timezone": machine.time_zone().unwrap_or("Europe/Berlin"),
+        "all_timezones": TIME_ZONES, "client": agent.client_name, "site_name": agent.site_name,
+        "custom_fields": agent.custom_fields(),
         "applied_policies": {"agent_policy": null, "site_policy": null, "client_policy": null, "default_policy": {
             "id": policy, "created_by": null, "created_time": stamp, "modified_by": null, "modified_time": stamp,
-            "name": if machine.server { "Default servers" } else { "Default workstations" }, "desc": null, "active": true, "enforced": false,
+            "name": if machine.server { "Default servers" } else { "Default workstations" }, "desc": null,
+            "active": true, "enforced": false,
             "alert_template": null, "excluded_sites": [], "excluded_clients": [], "excluded_agents": []}},
         "alert_template": if agent.template { world.webhook.as_ref().map(|webhook| template_object(world, webhook)) } else { None },
         "effective_default_shell": if machine.platform == super::machine::Platform::Windows { "cmd" } else { "bash" },
@@ -265,7 +274,8 @@ fn full(world: &World, agent: &Agent) -> Value {
 pub(super) fn hardware(world: &World, agent: &Agent) -> Value {
     let machine = &agent.machine;
     json!({
-        "status": agent.status.name(), "cpu_model": machine.cpu_model(), "local_ips": machine.local_ips(), "make_model": machine.make_model(),
+        "status": agent.status.name(), "cpu_model": machine.cpu_model(), "local_ips": machine.local_ips(),
+        "make_model": machine.make_model(),
         "physical_disks": machine.physical_disks(), "graphics": machine.graphics(), "checks": world.check_counts(agent),
     })
 }
@@ -280,26 +290,37 @@ pub(super) fn model(world: &World, agent: &Agent) -> Value {
         .percent(63, 70)
         .then(|| iso(world.started - TimeDelta::days(1 + machine.dice.below(64, 60) as i64)));
     json!({
-        "id": machine.pk, "version": machine.version(), "operating_system": machine.operating_system(), "plat": machine.platform.name(),
-        "goarch": machine.goarch(), "hostname": agent.hostname, "agent_id": machine.agent_id, "last_seen": agent.last_seen.map(iso),
-        "services": machine.services(weight), "public_ip": machine.public_ip(), "total_ram": machine.total_ram_gb(), "disks": machine.disks(),
-        "boot_time": machine.boot_time(world.started.timestamp()), "logged_in_username": machine.user(), "last_logged_in_user": machine.last_user(),
+        "id": machine.pk, "version": machine.version(), "operating_system": machine.operating_system(),
+        "plat": machine.platform.name(),
+        "goarch": machine.goarch(), "hostname": agent.hostname, "agent_id": machine.agent_id,
+        "last_seen": agent.last_seen.map(iso),
+        "services": machine.services(weight), "public_ip": machine.public_ip(), "total_ram": machine.total_ram_gb(),
+        "disks": machine.disks(),
+        "boot_time": machine.boot_time(world.started.timestamp()), "logged_in_username": machine.user(),
+        "last_logged_in_user": machine.last_user(),
         "monitoring_type": agent.monitoring_type, "description": agent.description, "mesh_node_id": machine.mesh_node(),
-        "overdue_email_alert": false, "overdue_text_alert": false, "overdue_dashboard_alert": agent.overdue_dashboard_alert(),
+        "overdue_email_alert": false, "overdue_text_alert": false,
+        "overdue_dashboard_alert": agent.overdue_dashboard_alert(),
         "offline_time": agent.offline_after_min, "overdue_time": agent.overdue_after_min, "check_interval": 120,
-        "needs_reboot": agent.needs_reboot(), "choco_installed": agent.choco(), "wmi_detail": machine.wmi_detail(weight),
+        "needs_reboot": agent.needs_reboot(), "choco_installed": agent.choco(),
+        "wmi_detail": machine.wmi_detail(weight),
         "patches_last_installed": patched, "time_zone": machine.time_zone(), "maintenance_mode": agent.maintenance,
-        "block_policy_inheritance": false, "alert_template": agent.template.then_some(1), "default_shell": "use_global", "default_shell_custom": "",
-        "site": agent.site, "policy": null, "created_by": "simulator", "created_time": created, "modified_by": null, "modified_time": created,
+        "block_policy_inheritance": false, "alert_template": agent.template.then_some(1),
+        "default_shell": "use_global", "default_shell_custom": "",
+        "site": agent.site, "policy": null, "created_by": "simulator", "created_time": created, "modified_by": null,
+        "modified_time": created,
     })
 }
 
 fn patch_policy(world: &World, agent: &Agent) -> Value {
     let stamp = iso(world.started - TimeDelta::days(300));
     json!({
-        "id": agent.machine.pk, "created_by": null, "created_time": stamp, "modified_by": null, "modified_time": stamp, "critical": "inherit",
-        "important": "inherit", "moderate": "inherit", "low": "inherit", "other": "inherit", "run_time_hour": 3, "run_time_frequency": "inherit",
-        "run_time_days": [], "run_time_day": 1, "reboot_after_install": "inherit", "reprocess_failed_inherit": true, "reprocess_failed": false,
+        "id": agent.machine.pk, "created_by": null, "created_time": stamp, "modified_by": null,
+        "modified_time": stamp, "critical": "inherit",
+        "important": "inherit", "moderate": "inherit", "low": "inherit", "other": "inherit", "run_time_hour": 3,
+        "run_time_frequency": "inherit",
+        "run_time_days": [], "run_time_day": 1, "reboot_after_install": "inherit", "reprocess_failed_inherit": true,
+        "reprocess_failed": false,
         "reprocess_failed_times": 5, "email_if_fail": false, "agent": agent.machine.pk, "policy": null,
     })
 }

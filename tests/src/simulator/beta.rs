@@ -213,7 +213,7 @@ pub(super) fn agents(call: Call) -> Response {
     })
 }
 
-/// `GET /beta/v1/agent/<pk>/`
+/// `GET /beta/v1/agent/<pk>/`; a PUT crashes, as it does without `?agent_id=` on the real server.
 pub(super) fn agent(id: &str, call: &Call) -> Response {
     if call.method != Method::GET {
         return crash();
@@ -223,7 +223,8 @@ pub(super) fn agent(id: &str, call: &Call) -> Response {
     let Some(agent) = world.agent(pk) else { return no_such("Agent") };
     let mut object = model(&world, &agent);
     let machine = &agent.machine;
-    let extra = json!({"hex_mesh_node_id": machine.mesh_node().unwrap_or_else(|| "error".to_owned()), "pending_actions_count": 0, "serial_number": machine.serial()});
+    let extra = json!({"hex_mesh_node_id": machine.mesh_node().unwrap_or_else(|| "error".to_owned()),
+    "pending_actions_count": 0, "serial_number": machine.serial()});
     if let Some(object) = object.as_object_mut() {
         for gone in ["id", "default_shell", "default_shell_custom", "created_by", "created_time"] {
             object.remove(gone);
@@ -241,7 +242,8 @@ fn object(world: &World, id: i64, name: &str, count: SiteCount, client: Option<i
     let stamp = iso(world.started - TimeDelta::days(400) + TimeDelta::microseconds(id));
     let mut object = json!({
         "id": id, "created_by": null, "created_time": stamp, "modified_by": null, "modified_time": stamp, "name": name,
-        "block_policy_inheritance": false, "failing_checks": count.failing_checks(), "workstation_policy": null, "server_policy": null,
+        "block_policy_inheritance": false, "failing_checks": count.failing_checks(), "workstation_policy": null,
+        "server_policy": null,
         "alert_template": null,
     });
     if let Some(client) = client {

@@ -94,7 +94,8 @@ impl World {
 
 fn policies(id: i64, name: &str, custom_fields: Value, count: SiteCount) -> Map<String, Value> {
     let object = json!({
-        "id": id, "name": name, "server_policy": null, "workstation_policy": null, "alert_template": null, "block_policy_inheritance": false,
+        "id": id, "name": name, "server_policy": null, "workstation_policy": null, "alert_template": null,
+        "block_policy_inheritance": false,
         "custom_fields": custom_fields, "failing_checks": count.failing_checks(),
     });
     let Value::Object(object) = object else { return Map::new() };

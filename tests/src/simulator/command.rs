@@ -197,9 +197,8 @@ async fn state(State(shared): State<Arc<Shared>>) -> Response {
     let alerts = control.alerts();
     let open = alerts.iter().filter(|alert| alert.resolved_on.is_none() && alert.deleted_at.is_none()).count();
     let waiting = control.webhooks().iter().filter(|webhook| webhook.finished_at.is_none()).count();
-    ok(
-        &json!({"now": control.now(), "webhooks": control.webhook_count(), "webhooks_waiting": waiting, "alerts": alerts.len(), "alerts_open": open}),
-    )
+    ok(&json!({"now": control.now(), "webhooks": control.webhook_count(), "webhooks_waiting": waiting,
+        "alerts": alerts.len(), "alerts_open": open}))
 }
 
 async fn agents(State(shared): State<Arc<Shared>>, Query(part): Query<Part>) -> Response {

@@ -27,13 +27,18 @@ pub(super) fn version() -> Response {
 /// `GET /core/dashinfo/`: holds the server version.
 pub(super) fn dash_info() -> Response {
     ok(&json!({
-        "trmm_version": SERVER_VERSION, "latest_trmm_ver": "error", "dark_mode": true, "show_community_scripts": true, "dbl_click_action": "editagent",
-        "default_agent_tbl_tab": "mixed", "url_action": null, "client_tree_sort": "alphafail", "client_tree_splitter": 11, "loading_bar_color": "red",
-        "clear_search_when_switching": true, "hosted": false, "date_format": null, "default_date_format": "MMM-DD-YYYY - HH:mm",
-        "token_is_expired": false, "open_ai_integration_enabled": false, "dash_info_color": "info", "dash_positive_color": "positive",
+        "trmm_version": SERVER_VERSION, "latest_trmm_ver": "error", "dark_mode": true, "show_community_scripts": true,
+        "dbl_click_action": "editagent",
+        "default_agent_tbl_tab": "mixed", "url_action": null, "client_tree_sort": "alphafail",
+        "client_tree_splitter": 11, "loading_bar_color": "red",
+        "clear_search_when_switching": true, "hosted": false, "date_format": null,
+        "default_date_format": "MMM-DD-YYYY - HH:mm",
+        "token_is_expired": false, "open_ai_integration_enabled": false, "dash_info_color": "info",
+        "dash_positive_color": "positive",
         "dash_negative_color": "negative", "dash_warning_color": "warning",
         "run_cmd_placeholder_text": {"cmd": "dir", "powershell": "Get-ChildItem", "shell": "ls"},
-        "server_scripts_enabled": true, "web_terminal_enabled": false, "block_local_user_logon": false, "sso_enabled": false,
+        "server_scripts_enabled": true, "web_terminal_enabled": false, "block_local_user_logon": false,
+        "sso_enabled": false,
     }))
 }
 
@@ -42,8 +47,10 @@ pub(super) fn scripts() -> Response {
     let rows: Vec<Value> = (1..)
         .zip(SCRIPTS)
         .map(|(id, (name, shell))| {
-            json!({"id": id, "name": name, "description": "", "script_type": "userdefined", "shell": shell, "args": [], "category": "Simulated",
-                "favorite": false, "default_timeout": 90, "syntax": null, "filename": name.replace(' ', "_"), "hidden": false,
+            json!({"id": id, "name": name, "description": "", "script_type": "userdefined", "shell": shell,
+            "args": [], "category": "Simulated",
+                "favorite": false, "default_timeout": 90, "syntax": null, "filename": name.replace(' ', "_"),
+                "hidden": false,
                 "supported_platforms": [], "run_as_user": false, "env_vars": []})
         })
         .collect();
@@ -55,8 +62,10 @@ pub(super) fn url_actions(call: &Call) -> Response {
     let world = call.shared.world();
     let stamp = stamp(&world);
     let row = |id: i64, name: &str, kind: &str, action: &UrlAction| {
-        json!({"id": id, "created_by": null, "created_time": stamp, "modified_by": null, "modified_time": stamp, "name": name, "desc": null,
-            "pattern": action.pattern, "action_type": kind, "rest_method": action.method, "rest_body": action.body, "rest_headers": action.headers})
+        json!({"id": id, "created_by": null, "created_time": stamp, "modified_by": null, "modified_time": stamp,
+        "name": name, "desc": null,
+            "pattern": action.pattern, "action_type": kind, "rest_method": action.method, "rest_body": action.body,
+            "rest_headers": action.headers})
     };
     let mut rows = Vec::new();
     if let Some(webhook) = &world.webhook {
@@ -119,14 +128,22 @@ fn template(world: &World, id: i64, name: &str, webhook: Option<&WebhookSettings
     let kind = if webhook.is_some() { "rest" } else { "script" };
     let stamp = stamp(world);
     let mut object = json!({
-        "id": id, "name": name, "is_active": true, "default_template": webhook.is_some(), "applied_count": 0, "created_by": null, "created_time": stamp,
-        "modified_by": null, "modified_time": stamp, "agent_settings": false, "check_settings": false, "task_settings": false, "core_settings": [],
-        "action_type": kind, "action": webhook.is_none().then_some(1), "action_rest": failure.map(|_| 1), "action_args": [], "action_env_vars": [],
+        "id": id, "name": name, "is_active": true, "default_template": webhook.is_some(), "applied_count": 0,
+        "created_by": null, "created_time": stamp,
+        "modified_by": null, "modified_time": stamp, "agent_settings": false, "check_settings": false,
+        "task_settings": false, "core_settings": [],
+        "action_type": kind, "action": webhook.is_none().then_some(1), "action_rest": failure.map(|_| 1),
+        "action_args": [], "action_env_vars": [],
         "action_timeout": 15, "action_name": if failure.is_some() { "Muster failure hook" } else { "" },
-        "resolved_action_type": kind, "resolved_action": null, "resolved_action_rest": resolved.map(|_| 2), "resolved_action_args": [],
-        "resolved_action_env_vars": [], "resolved_action_timeout": 15, "resolved_action_name": if resolved.is_some() { "Muster resolved hook" } else { "" },
-        "email_recipients": [], "text_recipients": [], "email_from": null, "exclude_workstations": false, "exclude_servers": false,
-        "excluded_sites": [], "excluded_clients": webhook.map(|webhook| webhook.excluded_clients.clone()).unwrap_or_default(), "excluded_agents": [],
+        "resolved_action_type": kind, "resolved_action": null, "resolved_action_rest": resolved.map(|_| 2),
+        "resolved_action_args": [],
+        "resolved_action_env_vars": [], "resolved_action_timeout": 15,
+        "resolved_action_name": if resolved.is_some() { "Muster resolved hook" } else { "" },
+        "email_recipients": [], "text_recipients": [], "email_from": null, "exclude_workstations": false,
+        "exclude_servers": false,
+        "excluded_sites": [],
+        "excluded_clients": webhook.map(|webhook| webhook.excluded_clients.clone()).unwrap_or_default(),
+        "excluded_agents": [],
     });
     for part in ["agent", "check", "task"] {
         for (field, value) in [

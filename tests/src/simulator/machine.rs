@@ -6,21 +6,17 @@
 
 use serde_json::{Value, json};
 
+use super::agent_id::agent_id;
 use super::catalogue::{
     AGENT_VERSIONS, CHECKS, DESCRIPTIONS, GRAPHICS, LINUX, LINUX_HOSTS, MAC, MAC_HOSTS, MODELS, PROCESSORS, SERVICES,
     TIME_ZONES, USERS, WINDOWS, WINDOWS_HOSTS, WINDOWS_SERVER_HOSTS, WINDOWS_SERVERS,
 };
-use super::dice::{Dice, letter, mix, place_of};
+use super::dice::Dice;
 
 /// Seconds in a minute, an hour, a day.
 const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 60 * MINUTE_S;
 const DAY_S: i64 = 24 * HOUR_S;
-
-/// Letters of an agent id that say nothing, before those that carry the agent's pk.
-const ID_RANDOM_LETTERS: usize = 32;
-/// Letters that carry the pk: 52^8 is more than the 2^32 that are needed.
-const ID_PK_LETTERS: usize = 8;
 
 /// The platforms that Tactical has agents for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +219,8 @@ impl Machine {
         };
         let percent = self.dice.below(22, 90) + 5;
         let used = 5 * percent;
-        json!([{"free": format!("{}.0 GB", 500 - used), "used": format!("{used}.0 GB"), "total": "500.0 GB", "device": device, "fstype": fstype, "percent": percent}])
+        json!([{"free": format!("{}.0 GB", 500 - used), "used": format!("{used}.0 GB"), "total": "500.0 GB",
+        "device": device, "fstype": fstype, "percent": percent}])
     }
 
     /// The boot time as epoch seconds, some days before `start_s`.
@@ -266,8 +263,10 @@ impl Machine {
             .map(|index| {
                 let (name, shown) = SERVICES[index % SERVICES.len()];
                 let name = if index < SERVICES.len() { name.to_owned() } else { format!("{name}_{index}") };
-                json!({"pid": 1000 + index, "name": name, "status": "running", "binpath": "C:\\Windows\\System32\\svchost.exe -k netsvcs -p", "username": "LocalSystem",
-                    "autodelay": false, "start_type": "Automatic", "description": format!("{shown}. {}", "It keeps the machine in the state that its owner wants. ".repeat(4)), "display_name": shown})
+                json!({"pid": 1000 + index, "name": name, "status": "running",
+                "binpath": "C:\\Windows\\System32\\svchost.exe -k netsvcs -p", "username": "LocalSystem",
+                    "autodelay": false, "start_type": "Automatic", "description": format!("{shown}. {}",
+                    "It keeps the machine in the state that its owner wants. ".repeat(4)), "display_name": shown})
             })
             .collect()
     }
@@ -280,9 +279,17 @@ impl Machine {
         if self.platform != Platform::Windows {
             return self.unix_detail();
         }
-        let filler: Vec<Value> = (0..weight).map(|index| json!([{"Name": format!("Device {index}"), "Status": "OK", "PNPDeviceID": "PCI\\VEN_8086&DEV_A36D&SUBSYS_0871", "Manufacturer": null, "Description": "Standard device of a standard computer"}])).collect();
-        json!({"bios": [[{"SerialNumber": self.serial(), "SMBIOSBIOSVersion": "1.14.0"}]], "comp_sys": [[{"Model": self.make_model(), "TotalPhysicalMemory": self.total_ram_gb().map(|gb| gb << 30)}]],
-            "network_config": [[{"MACAddress": format!("02:{}", self.mac_tail()), "IPAddress": [self.local_ips()]}], [{"MACAddress": "", "IPAddress": null}]], "hardware": filler})
+        let filler: Vec<Value> = (0..weight)
+            .map(|index| {
+                json!([{"Name": format!("Device {index}"), "Status": "OK",
+        "PNPDeviceID": "PCI\\VEN_8086&DEV_A36D&SUBSYS_0871", "Manufacturer": null,
+        "Description": "Standard device of a standard computer"}])
+            })
+            .collect();
+        json!({"bios": [[{"SerialNumber": self.serial(), "SMBIOSBIOSVersion": "1.14.0"}]],
+        "comp_sys": [[{"Model": self.make_model(), "TotalPhysicalMemory": self.total_ram_gb().map(|gb| gb << 30)}]],
+            "network_config": [[{"MACAddress": format!("02:{}", self.mac_tail()),
+            "IPAddress": [self.local_ips()]}], [{"MACAddress": "", "IPAddress": null}]], "hardware": filler})
     }
 
     /// What agents on Linux and macOS collect instead; only Macs know their serial number.
@@ -350,43 +357,9 @@ fn first_seen(hardware: i64, original: bool, online_percent: u8, dice: Dice) -> 
     }
 }
 
-/// The agent id of `pk`: 32 letters that say nothing and eight that carry the pk, so that an id is found without an index.
-fn agent_id(seed: u64, pk: i64) -> String {
-    let mut id = Dice::new(seed, pk).letters(40, ID_RANDOM_LETTERS);
-    let mut rest = mask(seed, pk as u64);
-    for _ in 0..ID_PK_LETTERS {
-        id.push(letter(rest % 52));
-        rest /= 52;
-    }
-    id
-}
-
-/// The pk that an agent id claims; the caller compares the whole id.
-pub(super) fn pk_in(seed: u64, agent_id: &str) -> Option<i64> {
-    let tail = agent_id.get(ID_RANDOM_LETTERS..).filter(|tail| tail.len() == ID_PK_LETTERS)?;
-    let number = tail.chars().rev().try_fold(0_u64, |sum, c| Some(sum * 52 + place_of(c)?))?;
-    i64::try_from(mask(seed, number)).ok()
-}
-
-/// Scrambles a pk below 2^32; twice is the pk again.
-fn mask(seed: u64, number: u64) -> u64 {
-    number ^ (mix(seed ^ 0x1d) & 0xffff_ffff)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_id_is_forty_letters_and_leads_back_to_its_agent() {
-        for pk in [1, 2, 77, 100_000, 4_000_000_000] {
-            let id = agent_id(9, pk);
-            assert!(id.len() == 40 && id.chars().all(|c| c.is_ascii_alphabetic()), "{id}");
-            assert_eq!(pk_in(9, &id), Some(pk));
-        }
-        assert_ne!(agent_id(9, 1), agent_id(10, 1));
-        assert_eq!(pk_in(9, "short"), None);
-    }
 
     #[test]
     fn the_same_seed_makes_the_same_machine() {

@@ -22,6 +22,7 @@
 
 mod accounts;
 mod actions;
+mod agent_id;
 mod agents;
 mod alert;
 mod alerting;

@@ -168,7 +168,7 @@ impl Route {
         match self {
             Self::Alerts => "POST, PATCH, OPTIONS",
             Self::Alert(_) => "GET, PUT, DELETE, HEAD, OPTIONS",
-            Self::Agent(_, AgentView::Itself) => "GET, PUT, HEAD, OPTIONS",
+            Self::Agent(_, AgentView::Itself) | Self::BetaAgent(_) => "GET, PUT, HEAD, OPTIONS",
             Self::Agent(_, AgentView::Reboot) => "POST, PATCH, OPTIONS",
             Self::Agent(_, AgentView::Cmd | AgentView::RunScript | AgentView::Shutdown)
             | Self::ChecksRun(_)

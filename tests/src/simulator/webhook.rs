@@ -231,7 +231,7 @@ async fn post(client: &reqwest::Client, request: &Rendered, timeout: Duration, s
 }
 
 /// The request with its headers in Python's order: the library's own first, the action's after them. GET and DELETE
-/// have no timeout.
+/// have no timeout; for the others it covers the whole call, where Python counts each read.
 fn prepare(client: &reqwest::Client, request: &Rendered, timeout: Duration) -> Result<reqwest::Request, String> {
     let method = request.method.to_uppercase().parse::<reqwest::Method>().map_err(|error| error.to_string())?;
     let url: url::Url = request.url.parse().map_err(|error| format!("invalid URL '{}': {error}", request.url))?;

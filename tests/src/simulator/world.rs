@@ -8,13 +8,14 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::accounts::Accounts;
+use super::agent_id::pk_in;
 use super::alert::{Alert, Severity, Source};
 use super::catalogue::{CLIENTS, SITES};
 use super::clock::Clock;
 use super::config::{SimulatorConfig, WebhookSettings};
 use super::faults::Fault;
 use super::ledger::Ledger;
-use super::machine::{FirstSeen, Machine, pk_in};
+use super::machine::{FirstSeen, Machine};
 use super::presence::{Agent, Status, heartbeat};
 use super::software::Program;
 use super::throttle::Throttle;
