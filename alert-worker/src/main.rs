@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let program = worker::run::Program { name: "alert-worker", version: env!("CARGO_PKG_VERSION") };
-    worker::run::main(program, alert_worker::registry)
+    let program = worker::Program { name: "alert-worker", version: env!("CARGO_PKG_VERSION") };
+    worker::main(program, alert_worker::registry)
 }

@@ -9,6 +9,8 @@ use lapin::uri::AMQPUri;
 
 /// Flags and variables of every process that speaks AMQP.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Broker")]
 pub struct Config {
     /// The broker, with user, password and vhost: amqp://user:password@host:5672/vhost (a vhost `/` is written %2f)
     #[arg(long = "amqp-url", env = "MUSTER_AMQP_URL", hide_env_values = true)]

@@ -69,8 +69,9 @@ pub(crate) async fn supervise(config: &Config, name: &str, stop: &CancellationTo
         let begun = Instant::now();
         let ended = match connect(config, name).await {
             Ok(connection) => {
-                metrics::gauge!("muster_connection_up", "server" => "broker").set(1.0);
+                metrics::gauge!("muster_connection_up", "server" => name.to_owned()).set(1.0);
                 let ended = session.run(&connection).await;
+                metrics::gauge!("muster_connection_up", "server" => name.to_owned()).set(0.0);
                 let _ = tokio::time::timeout(Duration::from_secs(1), connection.close(200, "done".into())).await;
                 ended
             }

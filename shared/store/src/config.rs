@@ -8,6 +8,7 @@ use secrecy::SecretString;
 ///
 /// `Debug` shows the limits and never the URL, which may hold a password.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Database")]
 pub struct Config {
     /// URL of the PostgreSQL database, e.g. `postgres://muster@127.0.0.1/muster`; may hold a password, so prefer the variable

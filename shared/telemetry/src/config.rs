@@ -15,8 +15,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged and traced unless told otherwise. lapin reports as an error what `broker` expects, handles and reports
+/// itself: a queue that is looked for and missing, a channel that closes while its connection does.
+const FILTER: &str = "info,lapin=off";
+
 /// The flags of this crate; `#[command(flatten)]` them into a binary's own.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Telemetry")]
 pub struct Config {
     /// How log lines are written to stderr
@@ -24,11 +29,11 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// Which events are logged: a level, then `target=level` separated by commas, e.g. `info,broker=debug`
-    #[arg(long, env = "MUSTER_LOG", default_value = "info", value_parser = parse_filter)]
+    #[arg(long, env = "MUSTER_LOG", default_value = FILTER, value_parser = parse_filter)]
     pub log_filter: Targets,
 
     /// Which spans are traced, in the form of the log filter; independent of what is logged
-    #[arg(long, env = "MUSTER_TRACE", default_value = "info", value_parser = parse_filter)]
+    #[arg(long, env = "MUSTER_TRACE", default_value = FILTER, value_parser = parse_filter)]
     pub trace_filter: Targets,
 
     /// Base URL of an OTLP collector (HTTP, protobuf), e.g. `http://127.0.0.1:4318`; absent or empty = not exported
@@ -79,7 +84,7 @@ const PROBE_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::
 impl Default for Config {
     /// The defaults of the flags, without a look at the environment.
     fn default() -> Self {
-        let info = Targets::new().with_default(tracing::Level::INFO);
+        let info = parse_filter(FILTER).expect("its own test reads it");
         Self {
             log_format: LogFormat::default(),
             log_filter: info.clone(),
@@ -116,7 +121,7 @@ const TRACES_PATH: &str = "/v1/traces";
 /// Reads a filter strictly: a lone word must be a level, since a mistyped one (`inof`) would silently log nothing.
 fn parse_filter(text: &str) -> Result<Targets, String> {
     // compose files pass an unset variable as an empty one
-    let text = if text.is_empty() { "info" } else { text };
+    let text = if text.is_empty() { FILTER } else { text };
     for directive in text.split(',') {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
         if level.is_empty() || level.parse::<LevelFilter>().is_err() {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Flags and variables that every worker has.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Worker")]
 pub struct Config {
     /// Messages in one batch at most; the prefetch is two batches
     #[arg(long, env = "MUSTER_BATCH_MESSAGES_MAX", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=2_000))]

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod disposition;
+pub mod entry;
 mod execute;
 mod gate;
 mod hands;
@@ -19,6 +20,7 @@ pub mod run;
 mod trace;
 
 pub use config::Config;
+pub use entry::main;
 pub use job::{Done, Job, OneByOne, Outcome, Received, SingleJob};
 pub use registry::Registry;
-pub use run::run;
+pub use run::{Program, run};

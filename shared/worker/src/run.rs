@@ -1,7 +1,6 @@
-//! A worker's life: connect, run until shutdown, drain, exit. The same in every worker.
+//! A worker's life: connect, run until shutdown, drain.
 
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::consumer::{Subscription, consume};
@@ -9,8 +8,8 @@ use broker::{Consumer, Publisher};
 use clap::Parser;
 use contract::topology::{self, Lane};
 use store::Store;
+use telemetry::field;
 use telemetry::probe::{self, Readiness};
-use telemetry::{field, signal};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use crate::{lane, parker};
 
 /// Everything that a worker can be told. A bad value is one line on stderr that names flag and variable, exit code 2.
 #[derive(Debug, Clone, Parser)]
-#[command(version, about, long_about = None)]
+#[command(version, about = "A worker of Muster: consumes its queues and writes to Postgres", long_about = None)]
 pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
@@ -55,15 +54,14 @@ pub struct Program {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The store's configuration is unusable.
-    #[error(transparent)]
+    #[error("--database-url (MUSTER_DATABASE_URL): {0}")]
     Store(#[from] store::Error),
     /// The probes' address cannot be bound.
-    #[error("cannot listen on {address} (--probe-listen, MUSTER_PROBE_LISTEN)")]
+    #[error("--probe-listen (MUSTER_PROBE_LISTEN): cannot listen on {address}: {cause}")]
     Probe {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
-        #[source]
+        /// What the system said.
         cause: std::io::Error,
     },
     /// What was in hand could not be finished in time; the broker gives it to the next process.
@@ -84,14 +82,17 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let store = Store::lazy(&args.store, program.name)?;
     let registry = jobs(&store);
-    let parts = Parts::start(program, args, registry, store, &stop);
     let ended = CancellationToken::new();
     let _probes_end = ended.clone().drop_guard();
+    // The address first: a worker that cannot be probed consumes nothing.
+    let parts_ready = Arc::new(OnceLock::<Ready>::new());
+    let ready = Arc::clone(&parts_ready);
+    let readiness = move || ready.get().map_or(Readiness::NotReady("starting".to_owned()), |ready| ready());
     let address = args.telemetry.probe_listen;
-    let readiness = parts.readiness();
     let bound = probe::serve(address, metrics, readiness, ended).await;
-    let bound = bound.map_err(|cause| RunError::Probe { address, cause })?;
-    tracing::info!({ field::LISTEN_ADDRESS } = %bound, "serving probes");
+    bound.map_err(|cause| RunError::Probe { address, cause })?;
+    let parts = Parts::start(program, args, registry, store, &stop);
+    let _ = parts_ready.set(Box::new(parts.readiness()));
     stop.cancelled().await;
     tracing::info!("stopping: what is in hand is finished first");
     let grace = Duration::from_millis(args.worker.grace_ms);
@@ -99,6 +100,8 @@ pub async fn run(
     tracing::info!("stopped");
     Ok(())
 }
+
+type Ready = Box<dyn Fn() -> Readiness + Send + Sync>;
 
 /// The running pieces, in the order in which they end.
 struct Parts {
@@ -204,33 +207,13 @@ fn limits(args: &Args) -> Limits {
     }
 }
 
-/// A worker's `main`: parse, telemetry, log what is running with which limits, run until a signal, drain, exit code.
-pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode {
-    broker::install_tls_provider();
-    let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(live(program, &args, jobs)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!({ field::ERROR } = format!("{error:#}"), "ended badly");
-            eprintln!("{}: {error:#}", program.name);
-            ExitCode::FAILURE
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn live(program: Program, args: &Args, jobs: impl FnOnce(&Store) -> Registry) -> anyhow::Result<()> {
-    let guard = telemetry::init(program.name, &args.telemetry)?;
-    tracing::info!(
-        { field::SERVICE_NAME } = program.name,
-        { field::SERVICE_VERSION } = program.version,
-        limits = ?args.worker,
-        broker = ?args.broker,
-        "starting"
-    );
-    let stop = signal::shutdown_token()?;
-    let ended = run(program, args, jobs, guard.metrics(), stop).await;
-    guard.shutdown();
-    Ok(ended?)
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
 }
