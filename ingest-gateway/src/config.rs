@@ -64,10 +64,16 @@ pub struct Limits {
           value_parser = positive::<usize>)]
     pub connections_max: usize,
 
-    /// Longest wait for a request's line and headers, and for the next request of a connection that is kept open
+    /// Longest wait for a request's line and headers, from the opening of the connection or the answer before
     #[arg(long, env = "MUSTER_GATEWAY_HEADER_READ_TIMEOUT_MS", default_value_t = 3_000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub header_read_timeout_ms: u64,
+
+    /// Longest wait for the next request of a sender whose last one was accepted; above the 60 s after which nginx closes by
+    /// itself, since a proxy that sends on a connection just being closed loses the webhook
+    #[arg(long, env = "MUSTER_GATEWAY_IDLE_TIMEOUT_MS", default_value_t = 75_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub idle_timeout_ms: u64,
 
     /// Line and headers of a request together
     #[arg(long, env = "MUSTER_GATEWAY_HEADER_BYTES_MAX", default_value_t = 32 * 1024,

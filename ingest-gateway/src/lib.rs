@@ -7,6 +7,7 @@ mod answer;
 pub mod config;
 pub mod hooks;
 pub mod parse;
+mod patience;
 pub mod publish;
 mod run;
 mod serve;

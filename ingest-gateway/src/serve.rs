@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use crate::patience::{Patient, Turn, Turns};
 
 /// Rest after a failed accept: it fails for want of file descriptors, and would fail again at once.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -64,13 +67,23 @@ async fn accept(
 async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, cancel: CancellationToken) {
     // an answer is one small packet; waiting for a second one would only delay it
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
+    let turns = Turns::default();
+    let head_timeout = Duration::from_millis(limits.header_read_timeout_ms);
+    let stream = Patient::new(stream, turns.clone(), head_timeout, Duration::from_millis(limits.idle_timeout_ms));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        turns.set(Turn::Ours);
+        let (answering, turns) = (router.call(request), turns.clone());
+        async move {
+            let answer = answering.await;
+            let was_accepted = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::ACCEPTED);
+            turns.set(if was_accepted { Turn::Accepted } else { Turn::Stranger });
+            answer
+        }
+    });
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.header_read_timeout_ms))
-        .max_buf_size(limits.header_bytes_max)
-        .max_headers(HEADERS_MAX);
+    // the stream has its own timeouts
+    builder.header_read_timeout(None).max_buf_size(limits.header_bytes_max).max_headers(HEADERS_MAX);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

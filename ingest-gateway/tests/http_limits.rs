@@ -66,15 +66,33 @@ async fn a_stranger_is_answered_before_the_body() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_a_used_one_is_not() {
-    let world = World::start(&["--header-read-timeout-ms", "300"]).await;
+async fn an_accepted_sender_may_idle_longer_than_a_stranger() {
+    let world = World::start(&["--header-read-timeout-ms", "200", "--idle-timeout-ms", "1500"]).await;
     let request = format!("{}{BODY}", head(SECRET, BODY.len()));
-    let mut stream = connected(&world, &request).await;
-    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 202 "));
-    stream.write_all(request.as_bytes()).await.unwrap();
-    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 202 "));
-    rest(stream).await;
+    let mut accepted = connected(&world, &request).await;
+    assert!(answer(&mut accepted).await.starts_with("HTTP/1.1 202 "));
+    let begun = Instant::now();
+    let mut stranger = connected(&world, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer(&mut stranger).await.starts_with("HTTP/1.1 200 "));
+    let (_, _) = tokio::join!(rest(stranger), rest(connected(&world, "").await));
+    let strangers = begun.elapsed();
+    assert!(strangers < Duration::from_millis(1_200), "{strangers:?}");
+    // longer than a stranger may, and still served
+    accepted.write_all(request.as_bytes()).await.unwrap();
+    assert!(answer(&mut accepted).await.starts_with("HTTP/1.1 202 "));
+    let begun = Instant::now();
+    rest(accepted).await;
+    assert!(begun.elapsed() >= Duration::from_millis(1_400), "{:?}", begun.elapsed());
     assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test]
+async fn an_accepted_sender_is_no_faster_with_its_next_head() {
+    let world = World::start(&["--header-read-timeout-ms", "200", "--idle-timeout-ms", "60000"]).await;
+    let mut stream = connected(&world, &format!("{}{BODY}", head(SECRET, BODY.len()))).await;
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 202 "));
+    stream.write_all(b"POST /api").await.unwrap();
+    rest(stream).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::config::Limits;
 use miss::Misses;
-use source::{HookSource, SourceError};
+use source::{Changes, HookSource, SourceError};
 use table::Table;
 
 pub use table::Known;
@@ -126,6 +126,7 @@ impl Hooks {
     /// Keeps the table true until `cancel`: by version, on every reconnect as a whole, and at once when told of a change.
     pub async fn keep_current(&self, cancel: CancellationToken) {
         let mut whole = true;
+        let mut changes = None;
         loop {
             let pause = match self.reload(whole).await {
                 Ok(()) => {
@@ -136,22 +137,22 @@ impl Hooks {
                     if !whole || !self.is_loaded() {
                         tracing::warn!(error = %error, "reload the hooks failed, the known ones stay in use");
                     }
-                    whole = true;
+                    (whole, changes) = (true, None);
                     RETRY_PAUSE.min(self.reload_every)
                 }
             };
+            if !whole && changes.is_none() {
+                changes = self.source.listen().await.ok();
+                if changes.is_some() {
+                    // once more, for what changed before we listened
+                    continue;
+                }
+            }
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                () = self.told(), if !whole => {}
+                told = told(changes.as_mut()) => if told.is_err() { changes = None },
             }
-        }
-    }
-
-    /// Returns when the database says that a hook changed; where it cannot say, the timer does.
-    async fn told(&self) {
-        if self.source.changed().await.is_err() {
-            std::future::pending().await
         }
     }
 
@@ -232,5 +233,13 @@ impl Hooks {
         if let Some(table) = slot.as_mut() {
             change(Arc::make_mut(table));
         }
+    }
+}
+
+/// Returns when the database says that a hook changed; where it cannot say, the timer does.
+async fn told(changes: Option<&mut Box<dyn Changes>>) -> Result<(), SourceError> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
     }
 }

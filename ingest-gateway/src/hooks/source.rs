@@ -27,8 +27,20 @@ pub trait HookSource: Send + Sync + 'static {
     fn snapshot(&self) -> BoxFuture<'static, Result<Snapshot, SourceError>>;
     /// One tenant's hook.
     fn find(&self, tenant: Uuid) -> BoxFuture<'static, Result<Option<Hook>, SourceError>>;
-    /// Returns once a hook may have changed: an accelerator, which may also fail or never return.
-    fn changed(&self) -> BoxFuture<'static, Result<(), SourceError>>;
+    /// Begins to be told of changes: an accelerator, which may also fail or never tell anything.
+    fn listen(&self) -> BoxFuture<'static, Result<Box<dyn Changes>, SourceError>>;
+}
+
+/// What tells of changes, from the moment on that it was made.
+pub trait Changes: Send {
+    /// Returns once a hook may have changed. After an error it is of no more use.
+    fn next(&mut self) -> BoxFuture<'_, Result<(), SourceError>>;
+}
+
+impl Changes for hook::Changes {
+    fn next(&mut self) -> BoxFuture<'_, Result<(), SourceError>> {
+        Box::pin(async move { Ok(self.next().await?) })
+    }
 }
 
 impl HookSource for Store {
@@ -52,11 +64,11 @@ impl HookSource for Store {
         Box::pin(async move { Ok(hook::find(&store, tenant).await?) })
     }
 
-    fn changed(&self) -> BoxFuture<'static, Result<(), SourceError>> {
+    fn listen(&self) -> BoxFuture<'static, Result<Box<dyn Changes>, SourceError>> {
         let store = self.clone();
         Box::pin(async move {
-            let mut changes = hook::listen(&store).await?;
-            Ok(changes.next().await?)
+            let changes: Box<dyn Changes> = Box::new(hook::listen(&store).await?);
+            Ok(changes)
         })
     }
 }

@@ -11,7 +11,7 @@ use broker::PublishError;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{AlertObserved, Meta};
 use futures_util::future::BoxFuture;
-use ingest_gateway::hooks::source::{HookSource, SourceError};
+use ingest_gateway::hooks::source::{Changes, HookSource, SourceError};
 use ingest_gateway::publish::Publish;
 use ingest_gateway::{Config, Outside, Running, start};
 use secrecy::SecretString;
@@ -116,8 +116,8 @@ impl HookSource for Shared {
         })
     }
 
-    fn changed(&self) -> BoxFuture<'static, Result<(), SourceError>> {
-        Box::pin(std::future::pending())
+    fn listen(&self) -> BoxFuture<'static, Result<Box<dyn Changes>, SourceError>> {
+        Box::pin(std::future::ready(Err(SourceError("the fake database tells nothing".to_owned()))))
     }
 }
 
