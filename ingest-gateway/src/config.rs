@@ -60,8 +60,8 @@ pub struct Config {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Connections at once; the next ones wait in the listener's backlog
-    #[arg(id = "gateway_connections_max", long = "connections-max", value_name = "CONNECTIONS_MAX", env = "MUSTER_GATEWAY_CONNECTIONS_MAX", default_value_t = 1_024,
-          value_parser = positive::<usize>)]
+    #[arg(id = "gateway_connections_max", long = "connections-max", value_name = "CONNECTIONS_MAX",
+          env = "MUSTER_GATEWAY_CONNECTIONS_MAX", default_value_t = 1_024, value_parser = positive::<usize>)]
     pub connections_max: usize,
 
     /// Longest wait for a request's line and headers, from the opening of the connection or the answer before
