@@ -47,6 +47,8 @@ mod state;
 mod stored;
 mod view;
 
+use tracing::{Span, info_span};
+
 use crate::Error;
 
 pub use fact::{Details, Fact, Odd, Said, Severity};
@@ -56,6 +58,20 @@ pub use state::DIGESTS_MAX;
 
 /// How often a transaction that met a merge, or an asset that was just deleted, is tried before the runner hears of it.
 const TRIES_MAX: u32 = 5;
+
+/// The span of a statement over a batch, named as OpenTelemetry names them: the last bar of the waterfall that begins with
+/// the webhook.
+fn statement(operation: &'static str, table: &'static str, rows: usize) -> Span {
+    info_span!(
+        "statement",
+        otel.name = format!("{operation} {table}"),
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        db.operation.name = operation,
+        db.collection.name = table,
+        db.operation.batch.size = rows,
+    )
+}
 
 /// Somebody merged or deleted what this transaction was about to use; it has written nothing.
 fn raced(what: &'static str) -> Error {

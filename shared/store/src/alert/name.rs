@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::postgres::PgConnection;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::fact::{Fact, Key};
+use super::statement;
 use crate::Error;
 use crate::error::Attempt;
 
@@ -72,6 +74,7 @@ pub(crate) async fn claim(connection: &mut PgConnection, items: &[Item]) -> Resu
     let ids: Vec<Uuid> = wanted.values().map(|(_, id)| *id).collect();
     let made = sqlx::query_file!("sql/alert/claim_keys.sql", &tenants, &integrations, &keys as _, &numbers as _, &ids)
         .fetch_all(&mut *connection)
+        .instrument(statement("INSERT", "muster.alert_key", wanted.len()))
         .await
         .attempt(format!("claim {} alert keys", wanted.len()))?;
     for row in made {

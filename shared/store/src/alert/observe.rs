@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::change::Change;
@@ -12,7 +13,7 @@ use super::link::{self, Agent};
 use super::name::{self, AlertId, Item, Names};
 use super::occurrence::{self, Dedup};
 use super::stored::{self, Stored};
-use super::{Tries, event, kept};
+use super::{Tries, event, kept, statement};
 use crate::error::Attempt;
 use crate::{Error, Store, agent, outbox};
 
@@ -216,6 +217,7 @@ async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<
     let rows: Vec<_> = changes.iter().filter_map(Change::alert_row).collect();
     sqlx::query_file!("sql/alert/write_alerts.sql", stored::json(&rows), now)
         .execute(&mut *connection)
+        .instrument(statement("INSERT", "rmm_alerts", rows.len()))
         .await
         .attempt(format!("write {} alerts", rows.len()))?;
     let doubles: Vec<_> = changes.iter().flat_map(Change::doubles).collect();
@@ -233,7 +235,8 @@ async fn finish(connection: &mut PgConnection, changes: &[Change], odd: &[Fact])
     agent::note_refresh(connection, &refreshes).await?;
     let events: Vec<_> = changes.iter().flat_map(Change::events).collect();
     let rows: Vec<_> = events.iter().map(|(event, trace)| event::outbox_row(event, trace.clone())).collect();
-    let written = outbox::insert(connection, &rows).await?;
+    let written =
+        outbox::insert(connection, &rows).instrument(statement("INSERT", "muster.outbox", rows.len())).await?;
     wishes.note(connection).await?;
     Ok(written)
 }

@@ -217,3 +217,71 @@ fn stamps_of(fact: &Fact, is_device: bool) -> Stamps {
     }
     stamps
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn fact(rng: &mut StdRng) -> State {
+        let said = [Said::Open, Said::Resolve, Said::PolledOpen, Said::Absent][rng.random_range(0..4)];
+        let time = |at_s| DateTime::from_timestamp(at_s, 0).expect("it is a time");
+        let fact = Fact {
+            tenant: Uuid::nil(),
+            integration_id: Uuid::nil(),
+            said,
+            at: time(rng.random_range(0..8)),
+            agent_id: ["anna", "bert"][rng.random_range(0..2)].to_owned(),
+            number: Some("7".to_owned()),
+            alert_time: [None, Some(time(1)), Some(time(100))][rng.random_range(0..3)],
+            needs_fetch: rng.random_bool(0.2),
+            details: Details {
+                message: [None, Some("disk".to_owned())][rng.random_range(0..2)].clone(),
+                ..Details::default()
+            },
+            odd: Vec::new(),
+            raw: Vec::new(),
+            traceparent: None,
+        };
+        State::of(&fact, &fact.keys(true))
+    }
+
+    fn states(rng: &mut StdRng) -> State {
+        let mut all = fact(rng);
+        for _ in 0..rng.random_range(0..4) {
+            all.join(&fact(rng));
+        }
+        all
+    }
+
+    fn joined(a: &State, b: &State) -> State {
+        let mut all = a.clone();
+        all.join(b);
+        // the order of arrival is kept, and is no part of what is known
+        all.digests.known.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn the_join_is_commutative_associative_and_idempotent() {
+        let seed: u64 = rand::random();
+        let mut rng = StdRng::seed_from_u64(seed);
+        for _ in 0..2_000 {
+            let (a, b, c) = (states(&mut rng), states(&mut rng), states(&mut rng));
+            assert_eq!(joined(&a, &b), joined(&b, &a), "seed {seed}");
+            assert_eq!(joined(&joined(&a, &b), &c), joined(&a, &joined(&b, &c)), "seed {seed}");
+            assert_eq!(joined(&a, &a), joined(&a, &State::default()), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn the_revision_grows_with_every_fact_whatever_happens_to_the_asset() {
+        let state = |facts| State { digests: Digests { facts, known: Vec::new() }, ..State::default() };
+        assert!(state(4).rev(false) > state(3).rev(true));
+        assert!(state(3).rev(true) > state(3).rev(false));
+    }
+}

@@ -5,10 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::name::AlertId;
 use super::state::{DetailsTold, Digests, Group, Stamps, State};
+use super::statement;
 use crate::Error;
 use crate::error::Attempt;
 
@@ -47,6 +49,7 @@ pub(crate) async fn lock(
     let integrations: Vec<Uuid> = alerts.iter().map(|(_, integration)| *integration).collect();
     sqlx::query_file_scalar!("sql/alert/lock_states.sql", &tenants, &ids, &integrations)
         .fetch_all(connection)
+        .instrument(statement("LOCK", "muster.alert_state", alerts.len()))
         .await
         .attempt(format!("lock {} alerts", alerts.len()))
         .map(|made| made.into_iter().collect())
@@ -191,6 +194,7 @@ impl<'a> StateRow<'a> {
 pub(crate) async fn write(connection: &mut PgConnection, rows: &[StateRow<'_>]) -> Result<usize, Error> {
     sqlx::query_file!("sql/alert/write_states.sql", json(rows))
         .fetch_all(connection)
+        .instrument(statement("INSERT", "muster.alert_state", rows.len()))
         .await
         .attempt(format!("write {} alert states", rows.len()))
         .map(|written| written.len())

@@ -55,14 +55,14 @@ pub(crate) fn view(state: &State) -> Option<View> {
         resolved_at,
         opening_at,
         open_polled_at: stamps.open_polled_at,
-        agent_id: detail(state, &stamps, Field::Agent),
-        severity: detail(state, &stamps, Field::Severity).unwrap_or_else(|| "none".to_owned()),
-        message: detail(state, &stamps, Field::Message),
-        alert_type: detail(state, &stamps, Field::Type),
-        host_name: detail(state, &stamps, Field::HostName),
-        check_id: detail(state, &stamps, Field::Check),
-        client_id: detail(state, &stamps, Field::Client),
-        site_id: detail(state, &stamps, Field::Site),
+        agent_id: detail(state, Field::Agent),
+        severity: detail(state, Field::Severity).unwrap_or_else(|| "none".to_owned()),
+        message: detail(state, Field::Message),
+        alert_type: detail(state, Field::Type),
+        host_name: detail(state, Field::HostName),
+        check_id: detail(state, Field::Check),
+        client_id: detail(state, Field::Client),
+        site_id: detail(state, Field::Site),
         dedup_key: String::new(),
     };
     view.dedup_key = dedup_key(&view);
@@ -81,7 +81,7 @@ fn effective_stamps(state: &State) -> Stamps {
     }
 }
 
-fn detail(state: &State, _stamps: &Stamps, field: Field) -> Option<String> {
+fn detail(state: &State, field: Field) -> Option<String> {
     let opened_at = state.timed.stamps.opened_at.map(|at| at.timestamp_micros());
     let counts = |told: &&Told| opened_at.is_none_or(|opened_at| told.1 >= opened_at);
     let timed = state.timed.details.0.get(&field);
@@ -121,5 +121,64 @@ pub(crate) fn transitions(old: Option<&View>, new: Option<&View>, was_closed_by_
         (true, true) if is_reborn && new.opened_at.is_some() => vec![Reopened, Resolved],
         _ if old.looks_like(new) => Vec::new(),
         _ => vec![Updated],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(alert_time_s: i64, opened_at_s: Option<i64>, resolved_at_s: Option<i64>) -> View {
+        let time = |at_s| DateTime::from_timestamp(at_s, 0).expect("it is a time");
+        View {
+            external_alert_id: "7".to_owned(),
+            alert_time: Some(time(alert_time_s)),
+            opened_at: opened_at_s.map(time),
+            resolved_at: resolved_at_s.map(time),
+            opening_at: time(alert_time_s),
+            open_polled_at: None,
+            agent_id: None,
+            severity: "none".to_owned(),
+            message: None,
+            alert_type: None,
+            host_name: None,
+            check_id: None,
+            client_id: None,
+            site_id: None,
+            dedup_key: String::new(),
+        }
+    }
+
+    #[test]
+    fn every_step_from_one_view_to_the_next_has_its_transitions() {
+        use Transition::{Opened, Reopened, Resolved, Updated};
+        let (open, resolved) = (seen(1, Some(2), None), seen(1, Some(2), Some(3)));
+        let tombstone = seen(1, None, Some(3));
+        let (reborn, reborn_resolved) = (seen(9, Some(10), None), seen(9, Some(10), Some(11)));
+        let table: [(&str, Option<&View>, Option<&View>, bool, &[Transition]); 14] = [
+            ("nothing known", None, None, false, &[]),
+            ("opens", None, Some(&open), false, &[Opened]),
+            ("opens and resolves at once", None, Some(&resolved), false, &[Opened, Resolved]),
+            ("resolve first", None, Some(&tombstone), false, &[Resolved]),
+            ("nothing new", Some(&open), Some(&open), false, &[]),
+            ("resolves", Some(&open), Some(&resolved), false, &[Resolved]),
+            ("late open", Some(&tombstone), Some(&resolved), false, &[Updated]),
+            ("reopens", Some(&resolved), Some(&open), false, &[Reopened]),
+            ("reborn while open", Some(&open), Some(&reborn), false, &[Updated]),
+            ("reborn after its end", Some(&resolved), Some(&reborn), false, &[Reopened]),
+            ("reborn and over", Some(&resolved), Some(&reborn_resolved), false, &[Reopened, Resolved]),
+            ("reborn and over, was open", Some(&open), Some(&reborn_resolved), false, &[Resolved]),
+            ("reborn as a tombstone", Some(&resolved), Some(&seen(9, None, Some(11))), false, &[Updated]),
+            ("closed by hand, still open", Some(&open), Some(&open), true, &[Reopened]),
+        ];
+        for (name, old, new, was_closed_by_hand, expected) in table {
+            assert_eq!(transitions(old, new, was_closed_by_hand), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_newer_poll_of_the_same_alert_is_no_change() {
+        let polled = View { open_polled_at: DateTime::from_timestamp(50, 0), ..seen(1, Some(2), None) };
+        assert!(polled.looks_like(&seen(1, Some(2), None)));
     }
 }

@@ -5,4 +5,5 @@ mod claims;
 mod limits;
 mod model;
 mod property;
+mod race;
 mod world;

@@ -1,0 +1,98 @@
+//! Two that do not see each other, started by one barrier, again and again: the races that chance alone would rarely run.
+
+use std::sync::Arc;
+
+use store::Store;
+use store::alert::{Fact, Said, observe};
+use store::testing::TestDatabase;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::world::World;
+
+/// Enough to lose each of these races many times on two cores when its guard is taken out.
+const ROUNDS: i64 = 40;
+
+/// Several batches at one moment, each by a store of its own.
+async fn at_once(stores: &[Store], batches: Vec<Vec<Fact>>) {
+    let barrier = Arc::new(Barrier::new(batches.len()));
+    let mut writers = JoinSet::new();
+    for (store, batch) in stores.iter().cloned().zip(batches) {
+        let barrier = Arc::clone(&barrier);
+        writers.spawn(async move {
+            barrier.wait().await;
+            observe(&store, &batch).await.expect("no deadlock, no lost ground");
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+}
+
+/// Stores with connections that are open already, so that they start together.
+async fn stores(database: &TestDatabase, count: usize) -> Vec<Store> {
+    let stores: Vec<Store> = (0..count).map(|_| database.second_store()).collect();
+    for store in &stores {
+        store.ping().await.unwrap();
+    }
+    stores
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn four_writers_of_one_alert_lose_no_fact() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let stores = stores(&database, 4).await;
+    world.observe(&[world.fact(Said::Open, 0, Some("7"), Some(1))]).await;
+    for round in 0..ROUNDS {
+        // batches of different sizes: their revisions differ, and a guard that only compares those would not notice
+        let facts = |writer: i64| {
+            (0..=writer).map(|n| world.fact(Said::Open, 1 + 16 * round + 4 * writer + n, Some("7"), Some(1))).collect()
+        };
+        at_once(&stores, (0..4).map(facts).collect()).await;
+    }
+    assert_eq!(world.row().await.rev, 2 * (1 + 10 * ROUNDS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn openings_that_do_not_see_each_other_are_numbered_all_the_same() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let stores = stores(&database, 4).await;
+    for round in 0..ROUNDS {
+        let open = |writer: i64| {
+            let number = format!("{:05}", 4 * round + writer);
+            vec![world.fact(Said::Open, 4 * round + writer, Some(&number), Some(4 * round + writer))]
+        };
+        at_once(&stores, (0..4).map(open).collect()).await;
+    }
+    let counted: Vec<i32> = world.rows().await.values().map(|row| row.occurrence_count).collect();
+    assert_eq!(counted, (1..=4 * ROUNDS as i32).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_alert_and_its_asset_that_come_at_once_are_linked() {
+    let database = TestDatabase::create().await;
+    let world = Arc::new(World::new(&database).await);
+    let mut assets = Vec::new();
+    for round in 0..ROUNDS {
+        let agent = format!("agent-{round}");
+        let mut open = world.fact(Said::Open, round, Some(&round.to_string()), Some(round));
+        open.agent_id = agent.clone();
+        let (barrier, syncing) = (Arc::new(Barrier::new(2)), Arc::clone(&world));
+        let started = Arc::clone(&barrier);
+        let sync = tokio::spawn(async move {
+            started.wait().await;
+            let asset_id = syncing.asset(&agent).await;
+            syncing.link(&agent).await;
+            asset_id
+        });
+        barrier.wait().await;
+        world.observe(&[open]).await;
+        assets.push((round.to_string(), sync.await.unwrap()));
+    }
+    let rows = world.rows().await;
+    for (number, asset_id) in assets {
+        assert_eq!((rows[&number].asset_id, rows[&number].rev), (Some(asset_id), 3), "{number}");
+    }
+}
