@@ -139,7 +139,8 @@ all_parts() {
   cheap_parts
   start_test_servers || { skip_parts "no servers" sqlx clippy docs build migrations env-example tests doc-tests; return; }
   compiled_parts
-  part build 1800 cargo build --workspace --bins --locked ||
+  # all targets, as the test runner builds them: the same features, so nothing is compiled twice
+  part build 1800 cargo build --workspace --all-targets --locked ||
     { skip_parts "the build failed" migrations env-example tests doc-tests; return; }
   function_part migrations 120 test_migrations "$DATABASE_URL_PRIVATE"
   function_part env-example 60 test_env_example
@@ -149,7 +150,8 @@ all_parts() {
 
 chosen_parts() { # test runner arguments…
   start_test_servers || { skip_parts "no servers" build tests; return; }
-  part build 1800 cargo build --workspace --bins --locked || { skip_parts "the build failed" tests; return; }
+  # all targets, as the test runner builds them: the same features, so nothing is compiled twice
+  part build 1800 cargo build --workspace --all-targets --locked || { skip_parts "the build failed" tests; return; }
   tests_part "$@"
 }
 
@@ -173,8 +175,9 @@ cmd_test() { # test runner arguments…
   print_table
   # the runner's own words last: they name what failed
   say ""
-  for i in tests doc-tests; do
-    [[ ! -s $LOGS/test-$i.log ]] || grep -aE '^ +Summary|^ +(FAIL|TIMEOUT|SIGABRT|TERMINATING) |^test result:|^error' "$LOGS/test-$i.log" | sort -u
+  for i in doc-tests tests; do
+    [[ ! -s $LOGS/test-$i.log ]] ||
+      grep -aE '^ +Summary|^ +(FAIL|TIMEOUT|SIG[A-Z]+) |^test result: FAILED|^error: could not compile' "$LOGS/test-$i.log" | awk '!seen[$0]++'
   done
   for i in "${!PART_NAMES[@]}"; do [[ ${PART_RESULTS[i]} == ok ]] || failed+=("${PART_NAMES[i]}"); done
   ((${#failed[@]} == 0)) || die "failed after $((SECONDS - began)) s: ${failed[*]}"
