@@ -59,7 +59,10 @@ pub(crate) async fn process(processor: &Processor, lane: Lane, settler: &Settler
             Err(refusal) => rejected.push((delivery, refusal)),
         }
     }
-    let rejecting = rejected.into_iter().map(|(delivery, refusal)| refuse(processor, delivery, refusal, until));
+    let rejecting = rejected.into_iter().map(|(delivery, refusal)| {
+        let span = trace::refused(lane, &delivery);
+        refuse(processor, delivery, refusal, until).instrument(span)
+    });
     let settled = join_all(rejecting).await;
     settler.settle(settled.iter().map(|(delivery, settlement)| (delivery, *settlement)));
     for (kind, messages) in groups {
@@ -217,7 +220,8 @@ async fn settle(
     settler.settle(succeeded.iter().map(|(message, _)| (&message.delivery, Settlement::Ack)));
     let carrying = failed.into_iter().filter_map(|(message, verdict)| Some((message, verdict.err()?))).map(
         |(message, failure)| async move {
-            let settlement = carry_out(processor, job, kind, &message, &failure, until).await;
+            let carrying = carry_out(processor, job, kind, &message, &failure, until);
+            let settlement = carrying.instrument(message.span.clone()).await;
             (message, settlement)
         },
     );
@@ -248,7 +252,7 @@ async fn carry_out(
             if attempt > meta.attempt {
                 metrics::counter!(metric::ATTEMPTS_TOTAL, "kind" => kind, "class" => word).increment(1);
             }
-            tell_retry(message, rung, attempt, &reason);
+            tell_retry(rung, attempt, &reason);
             processor.hands.retry(delivery, meta, (rung, attempt), &reason, until).await
         }
         Disposition::Park | Disposition::Hold => {
@@ -282,8 +286,7 @@ async fn fail_run(
     }
 }
 
-fn tell_retry(message: &Message, rung: Duration, attempt: u32, reason: &str) {
-    let _entered = message.span.enter();
+fn tell_retry(rung: Duration, attempt: u32, reason: &str) {
     tracing::warn!(
         { field::JOB_ATTEMPT } = attempt,
         { field::JOB_RUNG_MS } = rung.as_millis() as u64,

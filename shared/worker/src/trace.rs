@@ -1,6 +1,7 @@
 //! The spans of a message: its parent is the span that published it, so that gateway, queue, worker and Postgres are one
 //! waterfall.
 
+use broker::Delivery;
 use contract::Meta;
 use contract::topology::Lane;
 use telemetry::{field, trace};
@@ -26,6 +27,14 @@ pub(crate) fn process(queue: &str, lane: Lane, meta: &Meta) -> Span {
         trace::set_parent(&span, traceparent);
     }
     span
+}
+
+/// The span of a delivery that is not run; within its trace where the envelope says which.
+pub(crate) fn refused(lane: Lane, delivery: &Delivery) -> Span {
+    match &delivery.meta {
+        Ok(meta) => process(&delivery.queue, lane, meta),
+        Err(_) => Span::none(),
+    }
 }
 
 /// The span of a whole batch's work: a child of its first message's span, linked to the others.
