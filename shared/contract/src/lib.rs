@@ -1,6 +1,6 @@
 //! The messages and their names: everything that gateway, workers and outside readers must agree on.
 //!
-//! Serde only, no I/O. A new kind is a file with its [`Message`], one line in [`kinds!`] below and a golden sample in
+//! Serde only, no I/O. A new kind is a file with its [`Message`], one line in `kinds!` below and a golden sample in
 //! `golden/`; its job and the job's registry line live in the worker.
 
 pub mod alert_observed;

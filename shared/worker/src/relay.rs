@@ -17,8 +17,10 @@ use store::parked::{self, Parked};
 use telemetry::{field, metric};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::config::Config;
+use crate::trace;
 
 /// Wakes the relay of this process, after its own commits.
 #[derive(Debug, Clone, Default)]
@@ -110,13 +112,19 @@ impl Relay {
 
     /// `Ok` once the row may be deleted: published, or parked because no broker would take it.
     async fn publish(&self, row: &Row) -> Result<(), ()> {
+        let span = trace::send(&row.exchange, &row.kind, row.traceparent.as_deref());
+        let traceparent = telemetry::trace::traceparent(&span).or_else(|| row.traceparent.clone());
+        self.send(row, traceparent).instrument(span).await
+    }
+
+    async fn send(&self, row: &Row, traceparent: Option<String>) -> Result<(), ()> {
         let meta = Meta {
             message_id: row.message_id.clone(),
             kind: row.kind.clone(),
             tenant: row.tenant,
             attempt: 0,
             first_published_at: row.created_at,
-            traceparent: row.traceparent.clone(),
+            traceparent,
             reason: None,
         };
         let message = Outgoing::raw(&row.exchange, &row.routing_key, &meta, row.body.clone().into());

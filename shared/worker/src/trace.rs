@@ -37,6 +37,23 @@ pub(crate) fn refused(lane: Lane, delivery: &Delivery) -> Span {
     }
 }
 
+/// The span of one event's way from the outbox to the broker, within the trace of the message that caused it.
+pub(crate) fn send(exchange: &str, kind: &str, traceparent: Option<&str>) -> Span {
+    let span = info_span!(
+        "send",
+        { field::OTEL_NAME } = format!("send {exchange}"),
+        { field::OTEL_KIND } = "producer",
+        { field::MESSAGING_SYSTEM } = "rabbitmq",
+        { field::MESSAGING_OPERATION_TYPE } = "send",
+        { field::MESSAGING_DESTINATION_NAME } = exchange,
+        { field::JOB_KIND } = kind,
+    );
+    if let Some(traceparent) = traceparent {
+        trace::set_parent(&span, traceparent);
+    }
+    span
+}
+
 /// The span of a whole batch's work: a child of its first message's span, linked to the others.
 pub(crate) fn flush(kind: &str, messages: &[&Span]) -> Span {
     let parent = messages.first().and_then(|span| span.id());
