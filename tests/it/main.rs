@@ -1,6 +1,10 @@
 //! The fleet tests: one binary, a module per subject, each test on its own database and vhost.
 
+mod contract;
+mod harness;
 mod lapin;
+mod pipeline;
 mod runner;
 mod simulator;
+mod tidy;
 mod topology;

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod amqp;
+pub mod fleet;
 pub mod otlp;
 pub mod process;
 pub mod proxy;
@@ -17,6 +18,7 @@ pub mod vhost;
 use std::future::Future;
 
 pub use amqp::{Client, Got};
+pub use fleet::Fleet;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use rabbit::PrivateBroker;
@@ -30,13 +32,13 @@ fn variable(name: &str, what: &str) -> String {
     value
 }
 
-/// Runs a future to its end on a thread and a runtime of its own: what a `drop` must do, which cannot await.
-fn apart(future: impl Future<Output = ()> + Send + 'static) {
-    let thread = std::thread::spawn(move || {
+/// Runs a future to its end on a thread and a runtime of its own: what a `drop` must do, which cannot await. `Err` holds
+/// what it panicked with.
+fn apart<F: Future<Output = ()>>(future: impl FnOnce() -> F + Send + 'static) -> std::thread::Result<()> {
+    let apart = std::thread::spawn(move || {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(future);
+            runtime.block_on(future());
         }
     });
-    // a panic in it was reported by its own thread
-    let _ = thread.join();
+    apart.join()
 }

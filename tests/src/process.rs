@@ -43,7 +43,16 @@ impl Process {
     /// If it was not built or cannot be started.
     #[must_use]
     pub fn start(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary(name));
+        Self::start_as(name, name, arguments, environment)
+    }
+
+    /// As [`Process::start`], under another name in logs and messages: where there are several of one program.
+    ///
+    /// # Panics
+    /// If it was not built or cannot be started.
+    #[must_use]
+    pub fn start_as(name: &str, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary(program));
         command.args(arguments).env_clear().envs(environment.iter().copied());
         for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(kept) {
@@ -114,6 +123,14 @@ impl Process {
     /// If it has not ended within `deadline`.
     pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
         self.signal("TERM");
+        self.terminated(deadline).await
+    }
+
+    /// Its exit status, once it has ended; it was told to.
+    ///
+    /// # Panics
+    /// If it has not ended within `deadline`.
+    pub async fn terminated(&mut self, deadline: Duration) -> ExitStatus {
         let name = self.name.clone();
         until(deadline, async || self.ended().ok_or(format!("{name} still runs after SIGTERM"))).await
     }

@@ -70,6 +70,6 @@ impl Drop for Vhost {
     fn drop(&mut self) {
         let (admin, name) = (self.admin.afresh(), self.name.clone());
         // `drop` cannot await, and the test's runtime is busy dropping
-        crate::apart(async move { admin.delete_vhost(&name).await });
+        let _ = crate::apart(move || async move { admin.delete_vhost(&name).await });
     }
 }

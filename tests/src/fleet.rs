@@ -1,0 +1,366 @@
+//! A whole fleet of a test's own: database, vhost, gateway, workers as real programs, and a simulated Tactical.
+//!
+//! Dropping it drains the programs and fails the test if a queue, a rung, the landing or `muster.parked` holds a message
+//! that the test did not expect.
+
+mod ending;
+mod programs;
+
+use std::time::Duration;
+
+use contract::topology::{self, Ladder, Lane, Worker};
+use store::Store;
+use store::testing::TestDatabase;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::amqp::Client;
+use crate::process::Process;
+use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
+use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
+
+pub use programs::Program;
+
+/// The shortest delay of a fleet's ladder; the longest is 3,600 times as long, so nothing may have to wait for it.
+const RETRY_BASE_MS: u64 = 5;
+/// A worker's own grace, and then some.
+const STOP_DEADLINE: Duration = Duration::from_secs(40);
+
+/// What a fleet is to consist of.
+#[derive(Debug, Default)]
+pub struct Builder {
+    workers: usize,
+    without_gateway: bool,
+    private_broker: bool,
+    proxies: bool,
+    simulator: Option<SimulatorConfig>,
+    settings: Vec<(String, String)>,
+}
+
+/// A running fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    simulator: Option<Simulator>,
+    gateway: Option<Program>,
+    workers: Vec<Program>,
+    connection: Connection,
+    environment: Vec<(String, String)>,
+    expected: Expected,
+    amqp_proxy: Option<Proxy>,
+    database_proxy: Option<Proxy>,
+    _state: TempDir,
+    // after the programs: they hold connections to it
+    place: Place,
+    database: TestDatabase,
+}
+
+/// The tenant's connection to Tactical.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The integration.
+    pub integration_id: Uuid,
+    /// The webhook's secret.
+    pub secret: String,
+}
+
+/// Which broker it runs on.
+#[derive(Debug)]
+enum Place {
+    Shared(Box<Vhost>),
+    Private(Box<PrivateBroker>),
+}
+
+impl Place {
+    fn client(&self) -> &Client {
+        match self {
+            Self::Shared(vhost) => vhost,
+            Self::Private(broker) => broker.client(),
+        }
+    }
+}
+
+/// What may be left when the test ends.
+#[derive(Debug, Clone, Default)]
+struct Expected {
+    parked: u64,
+    queues: Vec<(String, u32)>,
+}
+
+impl Builder {
+    /// So many alert workers; none by default.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// No gateway: the test publishes itself.
+    #[must_use]
+    pub fn without_gateway(mut self) -> Self {
+        self.without_gateway = true;
+        self
+    }
+
+    /// A RabbitMQ node of its own, which the test may kill; costs some ten seconds.
+    #[must_use]
+    pub fn private_broker(mut self) -> Self {
+        self.private_broker = true;
+        self
+    }
+
+    /// Programs reach Postgres and RabbitMQ through [`Proxy`]s, which the test may turn against them.
+    #[must_use]
+    pub fn proxies(mut self) -> Self {
+        self.proxies = true;
+        self
+    }
+
+    /// A simulated Tactical whose webhooks lead to the gateway.
+    #[must_use]
+    pub fn simulator(mut self, config: SimulatorConfig) -> Self {
+        self.simulator = Some(config);
+        self
+    }
+
+    /// A variable of every program: `MUSTER_OTLP_URL`, any limit. It wins over the harness's own.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Starts everything and waits until all of it is ready.
+    ///
+    /// # Panics
+    /// If a program was not built, or does not become ready.
+    pub async fn start(self) -> Fleet {
+        let (database, place) = tokio::join!(TestDatabase::create(), place(self.private_broker));
+        let connection = programs::connect(&database.store()).await;
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let (amqp_proxy, amqp_url) = proxied(self.proxies, place.client().url()).await;
+        let (database_proxy, database_url) = proxied(self.proxies, database.url()).await;
+        let mut environment = programs::environment(&amqp_url, &database_url, state.path());
+        environment.extend(self.settings);
+        let mut fleet = Fleet {
+            simulator: None,
+            gateway: None,
+            workers: Vec::new(),
+            connection,
+            environment,
+            expected: Expected::default(),
+            amqp_proxy,
+            database_proxy,
+            _state: state,
+            place,
+            database,
+        };
+        fleet.start_all(self.workers, !self.without_gateway).await;
+        if let Some(config) = self.simulator {
+            let webhook = Some(WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));
+            let started = Simulator::start(SimulatorConfig { webhook, ..config }).await;
+            fleet.simulator = Some(started.expect("a simulator takes a free port"));
+        }
+        fleet
+    }
+}
+
+async fn place(private: bool) -> Place {
+    if private {
+        return Place::Private(Box::new(PrivateBroker::start().await));
+    }
+    Place::Shared(Box::new(Vhost::create().await))
+}
+
+async fn proxied(wanted: bool, url: &str) -> (Option<Proxy>, String) {
+    if !wanted {
+        return (None, url.to_owned());
+    }
+    let (proxy, url) = Proxy::before(url).await;
+    (Some(proxy), url)
+}
+
+impl Fleet {
+    /// Nothing but a gateway, until more is asked for.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn start_all(&mut self, workers: usize, gateway: bool) {
+        // begun one after the other and awaited together: each spends a second on new queues
+        let mut begun: Vec<Program> = (0..workers).map(|n| self.begin_worker(n)).collect();
+        let mut gateway = gateway.then(|| Program::begin("ingest-gateway", "ingest-gateway", &self.environment));
+        for program in begun.iter_mut().chain(&mut gateway) {
+            program.ready().await;
+        }
+        (self.workers, self.gateway) = (begun, gateway);
+    }
+
+    fn begin_worker(&self, number: usize) -> Program {
+        Program::begin("alert-worker", &format!("alert-worker {}", number + 1), &self.environment)
+    }
+
+    /// Starts one more worker; its place in [`Fleet::worker`].
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn add_worker(&mut self) -> usize {
+        let mut worker = self.begin_worker(self.workers.len());
+        worker.ready().await;
+        self.workers.push(worker);
+        self.workers.len() - 1
+    }
+
+    /// A worker, by the order of starting; one that was ended keeps its place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn worker(&mut self, place: usize) -> &mut Process {
+        self.workers[place].process()
+    }
+
+    /// Where a worker serves its probes: `http://127.0.0.1:1234`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn worker_url(&self, place: usize) -> String {
+        self.workers[place].url()
+    }
+
+    /// The gateway.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn gateway(&mut self) -> &mut Process {
+        self.gateway.as_mut().expect("the fleet has a gateway").process()
+    }
+
+    /// Starts the gateway again after it was ended, with the state of its folder; it does not have to become ready. Its
+    /// port is another one.
+    pub async fn restart_gateway(&mut self) {
+        let mut gateway = Program::begin("ingest-gateway", "ingest-gateway", &self.environment);
+        gateway.listening().await;
+        self.gateway = Some(gateway);
+    }
+
+    /// Where the gateway listens: `http://127.0.0.1:1234`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn gateway_url(&self) -> String {
+        self.gateway.as_ref().expect("the fleet has a gateway").url()
+    }
+
+    /// What stands in Tactical's template.
+    #[must_use]
+    pub fn webhook_url(&self) -> String {
+        format!("{}/api/webhooks/tacticalrmm?tenant={}", self.gateway_url(), self.connection.tenant)
+    }
+
+    /// Tenant, integration and secret.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The simulated Tactical.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn simulator(&self) -> &Simulator {
+        self.simulator.as_ref().expect("the fleet has a simulator")
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// A store on the database, never through the proxy.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.database.store()
+    }
+
+    /// Looks at the vhost from outside, never through the proxy.
+    #[must_use]
+    pub fn amqp(&self) -> &Client {
+        self.place.client()
+    }
+
+    /// The broker that may be killed.
+    ///
+    /// # Panics
+    /// If the fleet runs on the shared one.
+    pub fn broker(&mut self) -> &mut PrivateBroker {
+        match &mut self.place {
+            Place::Private(broker) => broker,
+            Place::Shared(_) => panic!("ask for a private broker: the shared one is every test's"),
+        }
+    }
+
+    /// Between the programs and RabbitMQ.
+    ///
+    /// # Panics
+    /// If none was asked for.
+    #[must_use]
+    pub fn amqp_proxy(&self) -> &Proxy {
+        self.amqp_proxy.as_ref().expect("the fleet was built with proxies()")
+    }
+
+    /// Between the programs and Postgres.
+    ///
+    /// # Panics
+    /// If none was asked for.
+    #[must_use]
+    pub fn database_proxy(&self) -> &Proxy {
+        self.database_proxy.as_ref().expect("the fleet was built with proxies()")
+    }
+
+    /// So many messages may lie in `muster.parked` at the end, no more and no fewer.
+    pub fn expect_parked(&mut self, count: u64) {
+        self.expected.parked = count;
+    }
+
+    /// So many messages may lie in a queue at the end, no more and no fewer.
+    pub fn expect_left(&mut self, queue: &str, count: u32) {
+        self.expected.queues.push((queue.to_owned(), count));
+    }
+
+    /// Waits until no work is left to take and the outbox is empty.
+    ///
+    /// # Panics
+    /// If that does not come to be.
+    pub async fn until_idle(&self) {
+        let (client, store) = (self.amqp(), self.store());
+        until(DEADLINE * 3, async || {
+            let mut left = ending::left(client, &queues(self.ladder())).await;
+            left.retain(|(_, depth)| *depth != Some(0));
+            let outbox = store::outbox::count(&store).await.map_err(|error| error.to_string())?;
+            if left.is_empty() && outbox == 0 { Ok(()) } else { Err(format!("{left:?}, {outbox} in the outbox")) }
+        })
+        .await;
+    }
+
+    fn ladder(&self) -> Ladder {
+        let set = self.environment.iter().rev().find(|(name, _)| name == "MUSTER_RETRY_BASE_MS");
+        let base_ms = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(RETRY_BASE_MS);
+        Ladder::new(Duration::from_millis(base_ms))
+    }
+}
+
+/// Every queue that Muster declares.
+fn queues(ladder: Ladder) -> Vec<String> {
+    let mut queues = vec![topology::LANDING.to_owned()];
+    for worker in Worker::ALL {
+        queues.extend(Lane::ALL.iter().map(|lane| topology::queue(*worker, *lane)));
+    }
+    queues.extend(ladder.rungs().iter().map(|rung| topology::rung_queue(*rung)));
+    queues
+}

@@ -1,0 +1,69 @@
+//! The end of a fleet: its programs drain, and then nothing may be left that the test did not expect.
+
+use super::{Expected, Fleet, Program, STOP_DEADLINE, queues};
+use crate::amqp::Client;
+
+/// Depths of queues; None where there is no such queue or no broker.
+pub(super) async fn left(client: &Client, queues: &[String]) -> Vec<(String, Option<u32>)> {
+    let mut left = Vec::new();
+    for queue in queues {
+        left.push((queue.clone(), client.depth(queue).await));
+    }
+    left
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // whoever sends ends before whoever receives
+        drop(self.simulator.take());
+        if std::thread::panicking() {
+            return;
+        }
+        let gateway: Vec<Program> = self.gateway.take().into_iter().collect();
+        let workers = std::mem::take(&mut self.workers);
+        let (url, database_url) = (self.amqp().url().to_owned(), self.database.url().to_owned());
+        let (expected, queues) = (self.expected.clone(), queues(self.ladder()));
+        // `drop` cannot await; what is asked anew there belongs to another runtime
+        let ended = crate::apart(move || async move {
+            stop(gateway).await;
+            stop(workers).await;
+            check(&Client::at(&url), &database_url, &expected, &queues).await;
+        });
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// SIGTERM to all, and each must end well. One that the test has ended is not asked.
+async fn stop(mut programs: Vec<Program>) {
+    programs.retain_mut(|program| program.process().ended().is_none());
+    for program in &mut programs {
+        // a stopped one could not hear the signal
+        program.process().signal("CONT");
+        program.process().signal("TERM");
+    }
+    for program in &mut programs {
+        let status = program.process().terminated(STOP_DEADLINE).await;
+        assert!(status.success(), "a program did not end well: {status}");
+    }
+}
+
+async fn check(client: &Client, database_url: &str, expected: &Expected, queues: &[String]) {
+    let mut wrong = Vec::new();
+    for (queue, depth) in left(client, queues).await {
+        let wanted = expected.queues.iter().rev().find(|(name, _)| *name == queue).map_or(0, |(_, count)| *count);
+        // no queue: the test's broker is gone, or nothing was ever declared
+        if depth.is_some_and(|depth| depth != wanted) {
+            wrong.push(format!("{queue} holds {} messages, expected {wanted}", depth.unwrap_or_default()));
+        }
+    }
+    let store = store::Store::lazy(&store::Config::for_url(database_url), "harness").expect("it is a URL");
+    let parked = store::parked::list(&store, 20).await.expect("the database answers");
+    let count = store::parked::count(&store).await.expect("the database answers");
+    if count != expected.parked {
+        wrong.push(format!("muster.parked holds {count} messages, expected {}: {parked:#?}", expected.parked));
+    }
+    store.close().await;
+    assert!(wrong.is_empty(), "the fleet left messages behind:\n{}", wrong.join("\n"));
+}

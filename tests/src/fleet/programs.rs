@@ -1,0 +1,99 @@
+//! A fleet's programs: their environment, and when they are ready.
+
+use std::path::Path;
+use std::time::Duration;
+
+use store::Store;
+use store::tenant::{self, NewConnection};
+use uuid::Uuid;
+
+use super::{Connection, RETRY_BASE_MS};
+use crate::process::Process;
+use crate::until;
+
+/// A program declares its queues first, which takes seconds on a machine that runs every test at once.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// The key of the hooks' digests.
+const PEPPER: &str = "the pepper of the fleet tests";
+
+/// A program with the address of its probes.
+#[derive(Debug)]
+pub struct Program {
+    process: Process,
+    name: &'static str,
+    address: Option<String>,
+}
+
+/// Makes the tenant and its connection to Tactical.
+pub(super) async fn connect(store: &Store) -> Connection {
+    let (tenant, secret) = (Uuid::new_v4(), store::hook::generate_secret());
+    let new = NewConnection {
+        tenant,
+        client_name: "A client".to_owned(),
+        instance_url: None,
+        digest: Some(store::hook::digest(PEPPER.as_bytes(), &secret)),
+        grace: Duration::ZERO,
+    };
+    let connected = tenant::connect(store, &new).await.expect("an empty database takes a tenant");
+    Connection { tenant, integration_id: connected.integration_id, secret }
+}
+
+/// What every program is told; ports are free ones, which they log.
+pub(super) fn environment(amqp_url: &str, database_url: &str, state: &Path) -> Vec<(String, String)> {
+    [
+        ("MUSTER_AMQP_URL", amqp_url),
+        ("MUSTER_DATABASE_URL", database_url),
+        ("MUSTER_RETRY_BASE_MS", &RETRY_BASE_MS.to_string()),
+        ("MUSTER_PROBE_LISTEN", "127.0.0.1:0"),
+        ("MUSTER_GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("MUSTER_GATEWAY_STATE_DIR", &state.display().to_string()),
+        ("MUSTER_HOOK_PEPPER", PEPPER),
+        ("MUSTER_LOG_FORMAT", "json"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+impl Program {
+    /// Starts a program and does not wait.
+    pub(super) fn begin(binary: &'static str, name: &str, environment: &[(String, String)]) -> Self {
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { process: Process::start_as(name, binary, &[], &environment), name: binary, address: None }
+    }
+
+    /// Waits until it has an address.
+    pub(super) async fn listening(&mut self) {
+        // the gateway's first such line names the webhooks' listener, a worker's only one that of its probes
+        let line = self.process.until_log(READY_DEADLINE, "\"listen.address\":\"").await;
+        let address = line.split("\"listen.address\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        self.address = address.map(str::to_owned);
+    }
+
+    /// Waits until it says that it is ready.
+    pub(super) async fn ready(&mut self) {
+        self.listening().await;
+        let (url, name) = (format!("{}/readyz", self.url()), self.name);
+        until(READY_DEADLINE, async || {
+            let ended = self.process.ended();
+            assert!(ended.is_none(), "{name} ended ({ended:?}) before it was ready");
+            let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
+            if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
+        })
+        .await;
+    }
+
+    /// Where it listens: `http://127.0.0.1:1234`.
+    ///
+    /// # Panics
+    /// If it never did.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address.as_deref().expect("it has logged its address"))
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
