@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::fact::{Details, Fact, Key, Said};
 
 /// Digests kept per alert: 1 KiB. Tactical says two things about an alert, the reconciliation speaks only of what changed;
-/// whoever says more than this about one alert pushes the oldest out. What follows beyond it: see [`Digests`].
+/// whoever says more than this about one alert pushes the oldest out. A copy of a fact that was pushed out raises the
+/// revision once more and changes nothing else.
 pub const DIGESTS_MAX: usize = 128;
 
 type Stamp = Option<DateTime<Utc>>;

@@ -155,7 +155,8 @@ mod tests {
         let (open, resolved) = (seen(1, Some(2), None), seen(1, Some(2), Some(3)));
         let tombstone = seen(1, None, Some(3));
         let (reborn, reborn_resolved) = (seen(9, Some(10), None), seen(9, Some(10), Some(11)));
-        let table: [(&str, Option<&View>, Option<&View>, bool, &[Transition]); 14] = [
+        type Step<'a> = (&'a str, Option<&'a View>, Option<&'a View>, bool, &'a [Transition]);
+        let table: [Step<'_>; 14] = [
             ("nothing known", None, None, false, &[]),
             ("opens", None, Some(&open), false, &[Opened]),
             ("opens and resolves at once", None, Some(&resolved), false, &[Opened, Resolved]),

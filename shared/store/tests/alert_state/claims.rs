@@ -83,7 +83,6 @@ async fn an_open_with_a_time_and_a_resolve_with_a_number_become_one_alert() {
     assert_eq!(world.rows().await.keys().collect::<Vec<_>>(), ["7"]);
     let row = world.row().await;
     assert_eq!((row.status.as_str(), row.rev, row.resolved_at), ("resolved", 6, Some(time(9))));
-    // the one that stays tells that more is known, the other one bids farewell
     assert_eq!(world.heard().await, [(4, Resolved), (6, Updated)]);
     assert_eq!(world.number("select count(distinct alert_id) from muster.alert_key").await, 1);
 }
@@ -323,7 +322,6 @@ async fn the_link_of_a_worker_that_died_after_its_commit_is_made_by_the_redelive
     let world = World::new(&database).await;
     let open = [world.fact(Said::Open, 5, Some("7"), Some(1))];
     world.observe(&open).await;
-    // as if the asset had come between the commit and the link of a worker that then died
     let asset_id = world.asset("agent").await;
     world.observe(&open).await;
     assert_eq!(world.row().await.asset_id, Some(asset_id));
