@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::delivery::{self, Delivery};
 use crate::headers;
 use crate::ledger::Ledger;
-use crate::link::{LinkError, Session, request, supervise};
+use crate::link::{LinkError, Session, check, request, supervise};
 use crate::topology;
 
 /// What becomes of a delivery at the broker.
@@ -144,11 +144,18 @@ struct AllLanes {
 impl Session for AllLanes {
     async fn run(&mut self, connection: &Connection) -> Result<(), LinkError> {
         topology::declare(connection, &self.config).await?;
+        let mut events = std::pin::pin!(connection.events_listener());
         let mut running: FuturesUnordered<_> = self.lanes.iter_mut().map(|lane| lane.run(connection)).collect();
-        while let Some(ended) = running.next().await {
-            ended?;
+        loop {
+            tokio::select! {
+                ended = running.next() => match ended {
+                    Some(ended) => ended?,
+                    None => return Ok(()),
+                },
+                // a paused lane would not notice that its connection is gone
+                Some(event) = events.next() => check(event)?,
+            }
         }
-        Ok(())
     }
 }
 
@@ -196,16 +203,20 @@ impl LaneSession {
     async fn live(&mut self, life: &mut Life) -> Result<(), LinkError> {
         loop {
             self.attach_or_cancel(life).await?;
+            // nobody is left who could settle: what is in hand goes to another process
+            let is_abandoned = self.settlements.is_closed() && self.settlements.is_empty();
             if self.stop.is_cancelled() && life.stream.is_none() {
                 self.given = None;
-                if life.ledger.is_empty() {
+                if life.ledger.is_empty() || is_abandoned {
                     return Ok(());
                 }
             }
             let hole_due = life.ledger.next_due();
             tokio::select! {
                 next = next_of(&mut life.stream) => self.take(life, next)?,
-                Some(settled) = self.settlements.recv() => self.settle(life, settled).await?,
+                settled = self.settlements.recv(), if !is_abandoned => {
+                    self.settle(life, settled.unwrap_or_default()).await?;
+                }
                 () = at(hole_due) => self.acknowledge(life).await?,
                 Ok(()) = self.is_paused.changed() => {}
                 () = self.stop.cancelled(), if !life.cancelling && self.given.is_some() => {}

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, Event};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Policy;
@@ -90,4 +90,16 @@ async fn connect(config: &Config, name: &str) -> Result<Connection, LinkError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connect_uri(config.amqp_url.uri(), properties);
     request(config.connect_timeout(), format!("cannot connect to {}", config.amqp_url), connecting).await
+}
+
+/// An idle connection's death is only seen in its events.
+pub(crate) fn check(event: Event) -> Result<(), LinkError> {
+    match event {
+        Event::Error(cause) => Err(LinkError::Amqp { what: "the connection broke".to_owned(), cause }),
+        Event::ConnectionBlocked(reason) => {
+            tracing::warn!(reason, "the broker blocks publishers until its alarm ends");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

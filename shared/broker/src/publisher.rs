@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::{Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::link::{LinkError, Session, request, supervise};
+use crate::link::{LinkError, Session, check, request, supervise};
 use crate::outgoing::{InvalidMessage, Outgoing};
 use crate::topology;
 
@@ -196,16 +196,4 @@ async fn answer(
     // The caller may have stopped waiting; then nobody needs the answer.
     let _ = reply.send(told);
     ended
-}
-
-/// An idle connection's death is only seen in its events.
-fn check(event: Event) -> Result<(), LinkError> {
-    match event {
-        Event::Error(cause) => Err(LinkError::Amqp { what: "the connection broke".to_owned(), cause }),
-        Event::ConnectionBlocked(reason) => {
-            tracing::warn!(reason, "the broker blocks publishers until its alarm ends");
-            Ok(())
-        }
-        _ => Ok(()),
-    }
 }

@@ -152,3 +152,18 @@ async fn a_requeued_message_comes_again_and_counts() {
         main.settler().settle([(&delivery, Requeue)]);
     }
 }
+
+#[tokio::test]
+async fn a_paused_consumer_notices_that_its_connection_is_gone() {
+    let vhost = Vhost::create().await;
+    let running = RunningPublisher::start(&vhost.config(), "publish").await;
+    running.publish_work(Lane::Main, 1..=1).await;
+    let mut consuming = RunningConsumers::start(&vhost.config(), "consume", &[(Lane::Main, 10)]);
+    let main = &mut consuming.consumers[0];
+    let held = take(main, 1).await;
+    main.pauser().send_replace(true);
+    let mut attached = main.attached();
+    soon("the pause", attached.wait_for(|attached| !attached)).await.expect("it pauses");
+    vhost.close_connections("consume").await;
+    until(DEADLINE, async || if held[0].is_current() { Err("still current") } else { Ok(()) }).await;
+}

@@ -76,3 +76,17 @@ async fn a_stop_whose_connection_breaks_before_the_last_settlement_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stop_after_every_reader_is_gone_ends_and_the_messages_come_again() {
+    let vhost = Vhost::create().await;
+    let running = RunningPublisher::start(&vhost.config(), "publish").await;
+    running.publish_work(Lane::Main, 1..=2).await;
+    let mut consuming = RunningConsumers::start(&vhost.config(), "consume", &[(Lane::Main, 10)]);
+    let held = take(&mut consuming.consumers[0], 2).await;
+    // a reader that died: nobody can settle any more
+    consuming.consumers.clear();
+    consuming.stop.cancel();
+    soon("the consumer's end", consuming.task).await.expect("it ends in order");
+    assert_eq!(vhost.get_all(&queue(Lane::Main)).await.len(), held.len());
+}
