@@ -94,10 +94,12 @@ impl Answer {
 fn warning(mistake: TemplateMistake) -> &'static str {
     match mistake {
         TemplateMistake::VerbatimEvent => {
-            "\"event\" says trigger and resolve at once, recorded as open: write \"trigger\" in the failure action and \"resolve\" in the resolved action"
+            "\"event\" says trigger and resolve at once, recorded as open: \
+             write \"trigger\" in the failure action and \"resolve\" in the resolved action"
         }
         TemplateMistake::NegatedResolve => {
-            "\"event\" says not resolved, recorded as open: write \"trigger\" in the failure action and \"resolve\" in the resolved action"
+            "\"event\" says not resolved, recorded as open: \
+             write \"trigger\" in the failure action and \"resolve\" in the resolved action"
         }
     }
 }

@@ -13,14 +13,17 @@ const PEPPER_BYTES_MIN: usize = 16;
 
 /// Turns Tactical's webhooks into messages.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "ingest-gateway", version, about)]
+// the probes are on the webhooks' listener: the workers' flag for them is taken, since all may share one environment,
+// but it does nothing here and is not shown
+#[command(name = "ingest-gateway", version, about, mut_arg("probe_listen", |arg| arg.hide(true)))]
 #[group(skip)]
 pub struct Config {
     /// Where webhooks are taken, with /livez and /readyz; port 0 = any free port, named in the log
     #[arg(long, env = "MUSTER_GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where /metrics is served, with the probes again; absent = on the webhooks' listener. Give it where that one is public
+    /// Where /metrics is served, with the probes again; absent = on the webhooks' listener. Give it where that one is
+    /// public
     #[arg(long, env = "MUSTER_GATEWAY_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
 
@@ -69,8 +72,8 @@ pub struct Limits {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub header_read_timeout_ms: u64,
 
-    /// Longest wait for the next request of a sender whose last one was accepted; above the 60 s after which nginx closes by
-    /// itself, since a proxy that sends on a connection just being closed loses the webhook
+    /// Longest wait for the next request of a sender whose last one was accepted; above the 60 s after which nginx
+    /// closes by itself, since a proxy that sends on a connection just being closed loses the webhook
     #[arg(long, env = "MUSTER_GATEWAY_IDLE_TIMEOUT_MS", default_value_t = 75_000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub idle_timeout_ms: u64,
@@ -131,7 +134,7 @@ impl Config {
     /// One line for stderr that names the flag and its variable. `--help` and `--version` are printed here, and end the
     /// process as clap does.
     pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, String> {
-        let matches = command().try_get_matches_from(arguments);
+        let matches = Config::command().try_get_matches_from(arguments);
         match matches.and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(config) => Ok(config),
             Err(error) if error.use_stderr() => Err(one_line(&error)),
@@ -161,15 +164,6 @@ impl Config {
     }
 }
 
-/// The command line. Each flattened struct brings a group that is named as the struct is, and several are called `Config`,
-/// which clap refuses; nothing refers to these groups, so they get other names.
-fn command() -> clap::Command {
-    ["database", "broker", "telemetry"].into_iter().fold(Config::command(), |command, name| {
-        let has_group = command.get_groups().any(|group| group.get_id() == "Config");
-        if has_group { command.mut_group("Config", |group| group.id(name)) } else { command }
-    })
-}
-
 /// What clap says over several lines, in one, with the variables of the flags that it names.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -195,7 +189,7 @@ fn variable_of(argument: &str) -> Option<String> {
         .map(|word| word.trim_start_matches(['<', '(']))
         .find(|word| !word.is_empty())?;
     let flag = flag.strip_prefix("--")?;
-    let command = command();
+    let command = Config::command();
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
     argument.get_env().map(|variable| variable.to_string_lossy().into_owned())
 }

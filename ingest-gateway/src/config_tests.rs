@@ -18,7 +18,14 @@ fn with(more: &[&str]) -> Result<Config, String> {
 
 #[test]
 fn the_flags_are_sound() {
-    command().debug_assert();
+    Config::command().debug_assert();
+}
+
+#[test]
+fn the_help_does_not_name_the_workers_probe_listener() {
+    let help = Config::command().render_long_help().to_string();
+    assert!(help.contains("--admin-listen") && !help.contains("probe-listen"), "{help}");
+    assert!(with(&["--probe-listen", "127.0.0.1:9000"]).is_ok(), "an environment may be shared with workers");
 }
 
 #[test]

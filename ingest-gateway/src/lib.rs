@@ -1,7 +1,7 @@
 //! Turns Tactical's webhooks into messages: understands them leniently and publishes them with confirm; runs no jobs.
 //!
-//! [`run`] is the program; [`start`] the same in a world of the caller's choice. A request goes through `webhook.rs`: secret
-//! ([`hooks`]), body, [`parse`](parse::parse), [`publish`], answer.
+//! [`run`] is the program; [`start`] the same in a world of the caller's choice. A request goes through `webhook.rs`:
+//! secret ([`hooks`]), body, [`parse`](parse::parse), [`publish`], answer.
 
 mod answer;
 pub mod config;

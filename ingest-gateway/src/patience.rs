@@ -1,9 +1,8 @@
-//! A connection's stream that loses its patience: soon with strangers and within a request's head, later between the requests
-//! of a sender that was accepted.
+//! A stream that loses its patience: soon with strangers and within a head, later with an accepted sender that idles.
 //!
-//! hyper has one timeout for both. Three seconds between requests would make a reverse proxy lose webhooks: it sends one on
-//! a connection that we are just closing, and does not repeat a POST. A long wait for everybody would let strangers hold all
-//! connections.
+//! hyper has one timeout for both. Three seconds between requests would make a reverse proxy lose webhooks: it sends
+//! one on a connection that we are just closing, and does not repeat a POST. A long wait for everybody would let
+//! strangers hold all connections.
 
 use std::io;
 use std::pin::Pin;

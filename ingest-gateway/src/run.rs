@@ -165,7 +165,7 @@ async fn live(
     gateway.hooks.saved().await;
 }
 
-/// The webhooks' routes and those for the operators. The probes are on both; metrics only on the latter where it exists.
+/// The webhooks' routes and those for the operators. The probes are on both; metrics only on the latter, if any.
 fn routers(gateway: &Arc<Gateway>, metrics: MetricsHandle, has_admin: bool) -> (Router, Router) {
     let readiness = {
         let gateway = Arc::clone(gateway);

@@ -1,4 +1,4 @@
-//! The accept loop: every connection has a permit before it is accepted, and limits on whatever it may keep us waiting for.
+//! The accept loop: a connection has a permit before it is accepted, and limits on all that it may make us wait for.
 //!
 //! `axum::serve` has neither a header timeout nor a cap, which is why this is our own.
 

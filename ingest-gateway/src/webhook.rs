@@ -1,7 +1,7 @@
 //! One webhook from its headers to its answer.
 //!
-//! The order of the checks is what a stranger may learn: that there is a method, that a tenant is needed, and nothing else.
-//! The secret is judged before the body is read, so that nobody without one makes us read anything.
+//! The order of the checks is what a stranger may learn: that there is a method, that a tenant is needed, and nothing
+//! else. The secret is judged before the body is read, so that nobody without one makes us read anything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,7 +6,9 @@ mod http_support;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use http_support::client::{Body, request};
 use http_support::{Answer, BODY, SECRET, TENANT, World, until};
+use hyper::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -19,7 +21,8 @@ async fn connected(world: &World, text: &str) -> TcpStream {
 
 fn head(secret: &str, length: usize) -> String {
     format!(
-        "POST /api/webhooks/tacticalrmm?tenant={TENANT} HTTP/1.1\r\nHost: x\r\nX-Alga-Webhook-Secret: {secret}\r\nContent-Length: {length}\r\n\r\n"
+        "POST /api/webhooks/tacticalrmm?tenant={TENANT} HTTP/1.1\r\nHost: x\r\n\
+         X-Alga-Webhook-Secret: {secret}\r\nContent-Length: {length}\r\n\r\n"
     )
 }
 
@@ -103,8 +106,7 @@ async fn the_largest_body_passes_and_one_byte_more_does_not() {
         let body = format!(r#"{{"agent_id":"a","message":"{}"}}"#, "x".repeat(bytes - frame));
         assert_eq!(body.len(), bytes);
         assert_eq!(world.post(TENANT, SECRET, body.clone()).await.status, status, "{bytes} bytes, announced");
-        let chunks = body.as_bytes().chunks(10_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()));
-        let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks.collect::<Vec<_>>()));
+        let chunked = Body::chunked(body.as_bytes().chunks(10_000).map(|chunk| chunk.to_vec().into()).collect());
         assert_eq!(world.post(TENANT, SECRET, chunked).await.status, status, "{bytes} bytes, in chunks");
     }
     let (_, alert) = world.published().remove(0);
@@ -142,7 +144,8 @@ async fn connections_beyond_the_cap_wait_and_are_served() {
 async fn a_drain_finishes_what_is_open_and_takes_nothing_new() {
     let world = World::start(&[]).await;
     world.broker.hold.store(true, Ordering::SeqCst);
-    let request = world.client.post(world.hook_url(TENANT)).header("x-alga-webhook-secret", SECRET).body(BODY).send();
+    let request =
+        request(Method::POST, &world.hook_url(TENANT)).header("x-alga-webhook-secret", SECRET).body(BODY).send();
     let open = tokio::spawn(request);
     let idle = connected(&world, "").await;
     until("the request was taken", async || std::sync::Arc::strong_count(&world.broker) > 2).await;
@@ -151,11 +154,22 @@ async fn a_drain_finishes_what_is_open_and_takes_nothing_new() {
     until("new connections are refused", async || TcpStream::connect(&address).await.is_err()).await;
     world.broker.release.notify_waiters();
     let response = open.await.unwrap().unwrap();
-    assert_eq!(Answer::of(response).await.status, 202);
+    assert_eq!(Answer::of(response).status, 202);
     rest(idle).await;
     let broker = std::sync::Arc::clone(&world.broker);
     world.stop().await;
     assert_eq!(broker.published.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_an_accepted_sender_that_idles() {
+    let world = World::start(&["--idle-timeout-ms", "60000"]).await;
+    let mut stream = connected(&world, &format!("{}{BODY}", head(SECRET, BODY.len()))).await;
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 202 "));
+    let begun = Instant::now();
+    world.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert_eq!(rest(stream).await, "");
 }
 
 #[tokio::test]

@@ -103,12 +103,20 @@ fn an_unquoted_none_is_no_damage() {
 #[test]
 fn a_salvaged_value_in_doubt_is_left_out() {
     let alert = alert(
-        br#"{"event":"failure","alert_id":7,"agent_id":"real","message":"said x","event":"resolve","alert_id":8,"agent_id":"forged","y":""}"#,
+        concat!(
+            r#"{"event":"failure","alert_id":7,"agent_id":"real","message":"said x","#,
+            r#""event":"resolve","alert_id":8,"agent_id":"forged","y":""}"#
+        )
+        .as_bytes(),
     );
     // valid JSON after all: the last one wins, as in Tactical's own reader
     assert_eq!(alert.agent_id, "forged");
     let alert = self::alert(
-        br#"{"event":"failure","alert_id":7,"agent_id":"real","message":"said "x" and","event":"resolve","alert_id":8,"agent_id":"forged","y":"z"z"}"#,
+        concat!(
+            r#"{"event":"failure","alert_id":7,"agent_id":"real","message":"said "x" and","#,
+            r#""event":"resolve","alert_id":8,"agent_id":"forged","y":"z"z"}"#
+        )
+        .as_bytes(),
     );
     assert!(alert.needs_fetch);
     assert_eq!((alert.said, alert.alert_id, alert.agent_id.as_str()), (Said::Open, None, "real"));
@@ -148,9 +156,18 @@ fn template_mistakes_are_reported_and_never_resolve() {
 #[test]
 fn test_runs_are_told_from_deliveries() {
     let tests = [
-        r#"{"event":"trigger","alert_id":17,"alert_type":"PC-07","severity":"PC-07","agent_id":"a","client_id":1,"site_id":1,"alert_time":"PC-07"}"#,
-        r#"{"event":"resolve","alert_id":"17","type":"PC-07","severity":"PC-07","message":"PC-07","alert_time":"PC-07","agent_id":"a","hostname":"PC-07"}"#,
-        r#""{\"event\":\"trigger\",\"alert_id\":17,\"alert_type\":\"PC-07\",\"severity\":\"PC-07\",\"agent_id\":\"a\",\"client_id\":PC-07,\"alert_time\":\"PC-07\"}""#,
+        concat!(
+            r#"{"event":"trigger","alert_id":17,"alert_type":"PC-07","severity":"PC-07","#,
+            r#""agent_id":"a","client_id":1,"site_id":1,"alert_time":"PC-07"}"#
+        ),
+        concat!(
+            r#"{"event":"resolve","alert_id":"17","type":"PC-07","severity":"PC-07","message":"PC-07","#,
+            r#""alert_time":"PC-07","agent_id":"a","hostname":"PC-07"}"#
+        ),
+        concat!(
+            r#""{\"event\":\"trigger\",\"alert_id\":17,\"alert_type\":\"PC-07\",\"severity\":\"PC-07\","#,
+            r#"\"agent_id\":\"a\",\"client_id\":PC-07,\"alert_time\":\"PC-07\"}""#
+        ),
         r#"{"alert_id":17,"type":"Bob's Mac \u00fc","severity":"Bob's Mac \u00fc","agent_id":"a"}"#,
     ];
     for body in tests {
@@ -159,8 +176,14 @@ fn test_runs_are_told_from_deliveries() {
     let deliveries = [
         // a template's typing errors, in real deliveries
         r#"{"alert_id":17,"alert_type":"check - disk full","severity":"check - disk full","agent_id":"a"}"#,
-        r#"{"alert_id":17,"alert_type":"PC-07","severity":"PC-07","agent_id":"a","alert_time":"2026-11-22 01:59:05+00:00"}"#,
-        r#"{"alert_id":17,"alert_type":"PC-07","message":"PC-07","severity":"error","agent_id":"a","hostname":"PC-07"}"#,
+        concat!(
+            r#"{"alert_id":17,"alert_type":"PC-07","severity":"PC-07","agent_id":"a","#,
+            r#""alert_time":"2026-11-22 01:59:05+00:00"}"#
+        ),
+        concat!(
+            r#"{"alert_id":17,"alert_type":"PC-07","message":"PC-07","severity":"error","#,
+            r#""agent_id":"a","hostname":"PC-07"}"#
+        ),
         r#"{"alert_id":17,"message":"PC-07","agent_id":"a","hostname":"PC-07"}"#,
         r#"{"alert_id":17,"severity":"high","alert_type":"high","agent_id":"a","hostname":"PC-07"}"#,
         r#"{"agent_id":"a"}"#,

@@ -112,10 +112,9 @@ proptest! {
         let event = if resolved { "resolved" } else { "failure" };
         let agent = format!(r#""agent_id": "{AGENT}", "#);
         let (before, after) = if agent_first { (agent.as_str(), "") } else { ("", agent.as_str()) };
-        let filled = format!(
-            r#"{{{before}"event": "{event}", "alert_id": 4711, "message": "{}", {after}"severity": "error", "hostname": "{}", "alert_time": "2026-11-22 01:59:05.902118+00:00"}}"#,
-            rendered(&message), rendered(&host),
-        );
+        let start = format!(r#"{{{before}"event": "{event}", "alert_id": 4711, "message": "{}", "#, rendered(&message));
+        let end = r#""alert_time": "2026-11-22 01:59:05.902118+00:00"}"#;
+        let filled = format!(r#"{start}{after}"severity": "error", "hostname": "{}", {end}"#, rendered(&host));
         let mut body = sent(&filled);
         // once more wrapped by a relay
         for _ in 0..cut {

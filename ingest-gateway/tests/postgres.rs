@@ -5,7 +5,9 @@ mod http_support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_support::client::request;
 use http_support::{BODY, FakeBroker, PEPPER, SECRET, SharedBroker, TENANT, config, until};
+use hyper::Method;
 use ingest_gateway::{Outside, start};
 use secrecy::SecretString;
 use store::testing::TestDatabase;
@@ -26,11 +28,10 @@ async fn connecting_rotating_and_disconnecting_reach_the_gateway() {
     };
     let cancel = CancellationToken::new();
     let running = start(&config, SecretString::from(PEPPER), outside, cancel.clone()).await.unwrap();
-    let client = reqwest::Client::new();
     let url = format!("http://{}/api/webhooks/tacticalrmm?tenant={TENANT}", running.address);
     let post = async |secret: &str| {
-        let request = client.post(&url).header("x-alga-webhook-secret", secret).body(BODY);
-        request.send().await.unwrap().status().as_u16()
+        let request = request(Method::POST, &url).header("x-alga-webhook-secret", secret).body(BODY);
+        request.send().await.unwrap().status
     };
     until("unknown", async || post(SECRET).await == 401).await;
     let new = |secret: &str| tenant::NewConnection {

@@ -1,11 +1,15 @@
 //! The program itself: a bad configuration, and one life against real servers with a restart while Postgres is away.
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
+mod http_support;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use http_support::client::request;
+use hyper::Method;
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
 use store::{hook, tenant};
@@ -97,11 +101,11 @@ impl Gateway {
         Self { child, url: format!("http://{address}"), log }
     }
 
-    async fn until_ready(&self, client: &reqwest::Client) {
+    async fn until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let answer = client.get(format!("{}/readyz", self.url)).send().await;
-            if answer.is_ok_and(|answer| answer.status() == 200) {
+            let answer = request(Method::GET, &format!("{}/readyz", self.url)).send().await;
+            if answer.is_ok_and(|answer| answer.status == 200) {
                 return;
             }
             assert!(Instant::now() < deadline, "ready in 30 s: {}", self.log.lock().unwrap());
@@ -109,10 +113,10 @@ impl Gateway {
         }
     }
 
-    async fn post(&self, client: &reqwest::Client, tenant: Uuid) -> u16 {
+    async fn post(&self, tenant: Uuid) -> u16 {
         let url = format!("{}/api/webhooks/tacticalrmm?tenant={tenant}", self.url);
-        let request = client.post(url).header("x-alga-webhook-secret", SECRET).body(BODY);
-        request.send().await.unwrap().status().as_u16()
+        let request = request(Method::POST, &url).header("x-alga-webhook-secret", SECRET).body(BODY);
+        request.send().await.unwrap().status
     }
 
     /// SIGTERM, and what becomes of it.
@@ -132,7 +136,6 @@ impl Drop for Gateway {
 
 /// A vhost of the test's own; None, said loudly, where no broker is at hand.
 struct Vhost {
-    client: reqwest::Client,
     admin: String,
     name: String,
     url: String,
@@ -145,26 +148,25 @@ impl Vhost {
             return None;
         };
         let name = format!("gateway-{}", Uuid::new_v4().simple());
-        let client = reqwest::Client::new();
         let admin = admin.trim_end_matches('/').to_owned();
-        let made = client.put(format!("{admin}/api/vhosts/{name}")).send().await.unwrap();
-        assert!(made.status().is_success(), "{made:?}");
+        let made = request(Method::PUT, &format!("{admin}/api/vhosts/{name}")).send().await.unwrap();
+        assert!((200..300).contains(&made.status), "{made:?}");
         let (server, _) = url.rsplit_once('/').unwrap();
         let url = format!("{server}/{name}");
-        Some(Self { client, admin, name, url })
+        Some(Self { admin, name, url })
     }
 
     /// Takes one message.
     async fn take(&self, queue: &str) -> Value {
         let url = format!("{}/api/queues/{}/{queue}/get", self.admin, self.name);
         let how = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
-        let request = self.client.post(url).header("content-type", "application/json").body(how.to_string());
-        let answer = request.send().await.unwrap().text().await.unwrap();
+        let request = request(Method::POST, &url).header("content-type", "application/json").body(how.to_string());
+        let answer = request.send().await.unwrap().text;
         serde_json::from_str::<Value>(&answer).unwrap()[0].take()
     }
 
     async fn delete(&self) {
-        let _ = self.client.delete(format!("{}/api/vhosts/{}", self.admin, self.name)).send().await;
+        let _ = request(Method::DELETE, &format!("{}/api/vhosts/{}", self.admin, self.name)).send().await;
     }
 }
 
@@ -172,7 +174,7 @@ impl Vhost {
 async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
     let Some(vhost) = Vhost::create().await else { return };
     let database = TestDatabase::create().await;
-    let (store, folder, client) = (database.store(), tempfile::tempdir().unwrap(), reqwest::Client::new());
+    let (store, folder) = (database.store(), tempfile::tempdir().unwrap());
     let tenant = Uuid::new_v4();
     let new = tenant::NewConnection {
         tenant,
@@ -185,8 +187,8 @@ async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
     // the second life has no Postgres: nothing listens on port 1
     for database_url in [database.url(), "postgres://muster@127.0.0.1:1/none"] {
         let mut gateway = Gateway::start(folder.path(), database_url, &vhost.url);
-        gateway.until_ready(&client).await;
-        assert_eq!(gateway.post(&client, tenant).await, 202);
+        gateway.until_ready().await;
+        assert_eq!(gateway.post(tenant).await, 202);
         let message = vhost.take("alert-worker.main").await;
         assert_eq!(message["properties"]["type"], "alert.observed.v1", "{message}");
         assert_eq!(message["properties"]["headers"]["x-muster-tenant"], tenant.to_string());
@@ -195,7 +197,7 @@ async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
         assert_eq!(payload["integration_id"], connected.integration_id.to_string());
         assert_eq!(gateway.terminate().code(), Some(0));
         assert!(!gateway.log.lock().unwrap().contains("canary"), "no secret in the log");
-        assert!(client.get(format!("{}/livez", gateway.url)).send().await.is_err());
+        assert!(request(Method::GET, &format!("{}/livez", gateway.url)).send().await.is_err());
     }
     vhost.delete().await;
 }

@@ -1,7 +1,7 @@
 //! The hooks on local disk, so that a restart while Postgres is away still knows them.
 //!
 //! One file: a line `muster-hooks <format> <sha256 of the rest>`, then JSON. It is replaced as a whole (written beside,
-//! synced, renamed) and read by its owner only. Digests stand in it, never a secret. What is not whole is as good as absent.
+//! synced, renamed) and read by its owner only. Digests stand in it, never a secret. What is not whole counts as none.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};

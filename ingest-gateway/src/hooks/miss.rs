@@ -1,7 +1,7 @@
 //! Asking the database once before a secret is refused: a new connection or a rotation may be younger than the table.
 //!
-//! Bounded on every side, since anybody may send a wrong secret: one question in flight per tenant, an answer holds for a
-//! while whatever the secret, and both the questions in flight and the tenants remembered have a limit.
+//! Bounded on every side, since anybody may send a wrong secret: one question in flight per tenant, an answer holds for
+//! a while whatever the secret, and both the questions in flight and the tenants remembered have a limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,9 +47,9 @@ impl Misses {
         Self { limits, permits, flights: Mutex::default() }
     }
 
-    /// Asks for the tenant's hook and hands it to the table, unless that has just been done. Whoever comes meanwhile waits
-    /// for the same answer. `version` and `keep` are the table's: an answer is kept only if the table was not replaced
-    /// since it was asked for, else it might undo a newer change; then it is asked for again.
+    /// Asks for the tenant's hook and hands it to the table, unless that has just been done. Whoever comes meanwhile
+    /// waits for the same answer. `version` and `keep` are the table's: an answer is kept only if the table was not
+    /// replaced since it was asked for, else it might undo a newer change; then it is asked for again.
     pub(super) async fn ask(
         &self,
         source: &dyn HookSource,

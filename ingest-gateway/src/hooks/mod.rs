@@ -1,8 +1,8 @@
 //! Who may post webhooks: in memory for every request, on disk for a restart, reloaded from Postgres as it changes.
 //!
-//! A request never waits for Postgres except where its secret would be refused. Then Postgres is asked once, for a bounded
-//! time; if it cannot be asked the answer is "not now" and never "no": Tactical does not send again, and the table may
-//! simply be too old.
+//! A request never waits for Postgres except where its secret would be refused. Then Postgres is asked once, for a
+//! bounded time; if it cannot be asked the answer is "not now" and never "no": Tactical does not send again, and the
+//! table may simply be too old.
 
 pub mod disk;
 mod miss;
@@ -123,7 +123,7 @@ impl Hooks {
         table.judge(tenant, &offered, self.database_now()).ok_or(Denied::Refused)
     }
 
-    /// Keeps the table true until `cancel`: by version, on every reconnect as a whole, and at once when told of a change.
+    /// Keeps the table true until `cancel`: by version, on every reconnect as a whole, and at once when told to.
     pub async fn keep_current(&self, cancel: CancellationToken) {
         let mut whole = true;
         let mut changes = None;
@@ -193,7 +193,8 @@ impl Hooks {
         self.saving.spawn_blocking(move || {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = disk::save(&folder, &state) {
-                tracing::warn!(error = %error, "save the hooks to disk failed, a restart without the database will not know them");
+                tracing::warn!(error = %error, "save the hooks to disk failed, \
+                     a restart without the database will not know them");
             }
         });
     }

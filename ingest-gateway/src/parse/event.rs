@@ -59,72 +59,86 @@ fn words(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn all_are(event: Event, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(read(Some(text)), event, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_resolve_opens() {
+        let open = Event { said: Said::Open, mistake: None };
+        all_are(
+            open,
+            &["trigger", "failure", "Triggered", "new", "", "resolver", "resolvable", "presolved", "1", "💥"],
+        );
+        assert_eq!(read(None), open);
+    }
+
     #[test]
     fn resolve_decides_as_a_word() {
-        let open = Event { said: Said::Open, mistake: None };
-        let resolve = Event { said: Said::Resolve, mistake: None };
-        let negated = Event { said: Said::Open, mistake: Some(TemplateMistake::NegatedResolve) };
-        let verbatim = Event { said: Said::Open, mistake: Some(TemplateMistake::VerbatimEvent) };
-        let table: [(&[&str], Event); 4] = [
-            (&["trigger", "failure", "Triggered", "new", "", "resolver", "resolvable", "presolved", "1", "💥"], open),
-            (
-                &[
-                    "resolve",
-                    "resolved",
-                    "RESOLVED",
-                    "Resolve",
-                    " resolve ",
-                    "alert resolved",
-                    "alert_resolved",
-                    "alert.resolve",
-                    "alert-resolved",
-                    "alertResolved",
-                    "check resolved!",
-                    "resolving",
-                    "resolution",
-                    "failure resolved",
-                ],
-                resolve,
-            ),
-            (
-                &[
-                    "unresolved",
-                    "UNRESOLVED",
-                    "Unresolved",
-                    "not resolved",
-                    "not_resolved",
-                    "notResolved",
-                    "un-resolved",
-                    "isn't resolved",
-                    "never resolved",
-                    "not yet resolved",
-                    "unresolve",
-                    "nonresolved",
-                    "non-resolved",
-                    "resolved: no",
-                    "NOT RESOLVED",
-                ],
-                negated,
-            ),
-            (
-                &[
-                    "trigger|resolve",
-                    "trigger | resolve",
-                    "TRIGGER|RESOLVE",
-                    "resolve|trigger",
-                    "trigger/resolve",
-                    "trigger or resolve",
-                    "failure|resolved",
-                    "triggered, resolved",
-                ],
-                verbatim,
-            ),
-        ];
-        for (texts, event) in table {
-            for text in texts {
-                assert_eq!(read(Some(text)), event, "{text:?}");
-            }
-        }
-        assert_eq!(read(None), open);
+        let event = Event { said: Said::Resolve, mistake: None };
+        all_are(
+            event,
+            &[
+                "resolve",
+                "resolved",
+                "RESOLVED",
+                "Resolve",
+                " resolve ",
+                "alert resolved",
+                "alert_resolved",
+                "alert.resolve",
+                "alert-resolved",
+                "alertResolved",
+                "check resolved!",
+                "resolving",
+                "resolution",
+                "failure resolved",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_negated_resolve_opens_and_is_a_mistake() {
+        let event = Event { said: Said::Open, mistake: Some(TemplateMistake::NegatedResolve) };
+        all_are(
+            event,
+            &[
+                "unresolved",
+                "UNRESOLVED",
+                "Unresolved",
+                "not resolved",
+                "not_resolved",
+                "notResolved",
+                "un-resolved",
+                "isn't resolved",
+                "never resolved",
+                "not yet resolved",
+                "unresolve",
+                "nonresolved",
+                "non-resolved",
+                "resolved: no",
+                "NOT RESOLVED",
+            ],
+        );
+    }
+
+    #[test]
+    fn both_words_at_once_open_and_are_a_mistake() {
+        let event = Event { said: Said::Open, mistake: Some(TemplateMistake::VerbatimEvent) };
+        all_are(
+            event,
+            &[
+                "trigger|resolve",
+                "trigger | resolve",
+                "TRIGGER|RESOLVE",
+                "resolve|trigger",
+                "trigger/resolve",
+                "trigger or resolve",
+                "failure|resolved",
+                "triggered, resolved",
+            ],
+        );
     }
 }

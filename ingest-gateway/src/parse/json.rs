@@ -1,11 +1,11 @@
 //! A forgiving reader of one JSON text: keeps the members that matter, skips the rest, never recurses.
 //!
-//! It reads all that serde_json reads, and on top of that what Tactical and Python let through: raw control characters and
-//! lone surrogates in strings, `None`, `True`, `False`, `NaN`, numbers of any size. Anything else is [`Broken`].
+//! It reads all that serde_json reads, and on top of that what Tactical and Python let through: raw control characters
+//! and lone surrogates in strings, `None`, `True`, `False`, `NaN`, numbers of any size. Anything else is [`Broken`].
 
 use super::field::{Fields, Key};
 
-/// Nested values are only skipped; deeper than this the text is broken. serde_json's own limit, so nothing sound is lost.
+/// Nested values are only skipped; deeper than this the text is broken. It is serde_json's own limit.
 const DEPTH_MAX: usize = 128;
 
 /// What a text holds.

@@ -85,7 +85,8 @@ impl Rejected {
         match self {
             Self::Empty => "the body is empty: paste Muster's template into the URL action's body",
             Self::Unreadable => {
-                "the body is not JSON and no agent_id can be found in it: paste Muster's template into the URL action's body"
+                "the body is not JSON and no agent_id can be found in it: \
+                 paste Muster's template into the URL action's body"
             }
             Self::NotAnObject => "the body is not a JSON object: paste Muster's template into the URL action's body",
             Self::NoAgentId => {

@@ -1,9 +1,9 @@
 //! Finds the members that matter in a text that is no longer JSON, because some value held a quote.
 //!
-//! Each quote in the text is looked at once, and at most [`VALUE_BYTES_MAX`] and some bytes behind it: linear time. A value
-//! is taken only if it is made of the letters that such a value has and is followed by what may follow a value; a free text
-//! can therefore not run on into the next member. Free text itself (the message) is not salvaged: where it ends is exactly
-//! what is not known.
+//! Each quote in the text is looked at once, and at most [`VALUE_BYTES_MAX`] and some bytes behind it: linear time. A
+//! value is taken only if it is made of the letters that such a value has and is followed by what may follow a value; a
+//! free text can therefore not run on into the next member. Free text itself (the message) is not salvaged: where it
+//! ends is exactly what is not known.
 
 use super::field::{Fields, KEYS, Key};
 

@@ -1,8 +1,8 @@
 //! Tells Tactical's *test run* of a template from a real delivery.
 //!
-//! In a test run the root `alert` stands for the chosen agent: `{{alert.id}}` is the agent's number, and every variable that
-//! an agent does not have renders the agent itself, that is its host name. So several values are the same host name, and
-//! none of those that only an alert has is what an alert would have there.
+//! In a test run the root `alert` stands for the chosen agent: `{{alert.id}}` is the agent's number, and every variable
+//! that an agent does not have renders the agent itself, that is its host name. So several values are the same host
+//! name, and none of those that only an alert has is what an alert would have there.
 
 use super::field::{Fields, Key};
 use super::time;

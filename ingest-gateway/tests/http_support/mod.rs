@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
+pub(crate) mod client;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use broker::PublishError;
 use chrono::{DateTime, TimeDelta, Utc};
+use client::{Body, Incoming, request};
 use contract::{AlertObserved, Meta};
 use futures_util::future::BoxFuture;
+use hyper::Method;
 use ingest_gateway::hooks::source::{Changes, HookSource, SourceError};
 use ingest_gateway::publish::Publish;
 use ingest_gateway::{Config, Outside, Running, start};
@@ -26,7 +30,10 @@ pub(crate) const PEPPER: &str = "a-pepper-of-the-tests";
 pub(crate) const SECRET: &str = "the-secret-of-the-tests";
 pub(crate) const TENANT: Uuid = Uuid::from_u128(0x7e);
 pub(crate) const INTEGRATION: Uuid = Uuid::from_u128(0x17);
-pub(crate) const BODY: &str = r#"{"event":"trigger","alert_id":4711,"alert_type":"check","severity":"error","agent_id":"AgentOne","client_id":1,"site_id":1,"alert_time":"2026-11-22 01:59:05.902118+00:00"}"#;
+pub(crate) const BODY: &str = concat!(
+    r#"{"event":"trigger","alert_id":4711,"alert_type":"check","severity":"error","agent_id":"AgentOne","#,
+    r#""client_id":1,"site_id":1,"alert_time":"2026-11-22 01:59:05.902118+00:00"}"#
+);
 
 /// A hook of `TENANT` with `SECRET`.
 pub(crate) fn hook() -> Hook {
@@ -163,7 +170,6 @@ pub(crate) struct World {
     pub(crate) url: String,
     pub(crate) admin_url: Option<String>,
     pub(crate) cancel: CancellationToken,
-    pub(crate) client: reqwest::Client,
     pub(crate) folder: Arc<TempDir>,
 }
 
@@ -186,10 +192,9 @@ impl World {
         };
         let cancel = CancellationToken::new();
         let running = start(&config, SecretString::from(PEPPER), outside, cancel.clone()).await.unwrap();
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
         let url = format!("http://{}", running.address);
         let admin_url = running.admin_address.map(|address| format!("http://{address}"));
-        Self { source, broker, running: Some(running), url, admin_url, cancel, client, folder }
+        Self { source, broker, running: Some(running), url, admin_url, cancel, folder }
     }
 
     pub(crate) fn hook_url(&self, tenant: Uuid) -> String {
@@ -197,9 +202,9 @@ impl World {
     }
 
     /// Posts as Tactical does: no content type.
-    pub(crate) async fn post(&self, tenant: Uuid, secret: &str, body: impl Into<reqwest::Body>) -> Answer {
-        let request = self.client.post(self.hook_url(tenant)).header("X-Alga-Webhook-Secret", secret).body(body);
-        Answer::of(request.send().await.unwrap()).await
+    pub(crate) async fn post(&self, tenant: Uuid, secret: &str, body: impl Into<Body>) -> Answer {
+        let request = request(Method::POST, &self.hook_url(tenant)).header("x-alga-webhook-secret", secret);
+        Answer::of(request.body(body).send().await.unwrap())
     }
 
     pub(crate) async fn post_good(&self, body: &str) -> Answer {
@@ -211,7 +216,7 @@ impl World {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        get(&self.client, &format!("{}{path}", self.url)).await
+        get(&format!("{}{path}", self.url)).await
     }
 
     pub(crate) fn published(&self) -> Vec<(Meta, AlertObserved)> {
@@ -226,9 +231,9 @@ impl World {
     }
 }
 
-pub(crate) async fn get(client: &reqwest::Client, url: &str) -> (u16, String) {
-    let response = client.get(url).send().await.unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
+pub(crate) async fn get(url: &str) -> (u16, String) {
+    let response = request(Method::GET, url).send().await.unwrap();
+    (response.status, response.text)
 }
 
 /// What came back.
@@ -240,16 +245,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn of(response: reqwest::Response) -> Self {
-        let status = response.status().as_u16();
-        let mut headers: Vec<_> = response
-            .headers()
+    pub(crate) fn of(response: Incoming) -> Self {
+        let Incoming { status, headers, text } = response;
+        let mut headers: Vec<_> = headers
             .iter()
             .filter(|(name, _)| name.as_str() != "date")
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect();
         headers.sort();
-        let text = response.text().await.unwrap();
         assert!(text.len() <= 256, "an answer is short: {text}");
         Self { status, headers, json: serde_json::from_str(&text).unwrap_or(Value::Null) }
     }
