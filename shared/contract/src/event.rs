@@ -50,7 +50,7 @@ pub struct AlertChanged {
     pub alert_id: Uuid,
     /// The integration that it came through.
     pub integration_id: Uuid,
-    /// The state's revision at which this happened; grows by one with each change of the alert.
+    /// The state's revision at which this happened; grows with each change of the alert, not always by one.
     pub rev: i64,
     /// What happened.
     pub transition: Transition,

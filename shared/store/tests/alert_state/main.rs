@@ -3,6 +3,7 @@
 
 mod claims;
 mod limits;
+mod linking;
 mod model;
 mod property;
 mod race;
