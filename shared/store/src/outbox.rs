@@ -120,12 +120,19 @@ pub async fn delete(store: &Store, outbox_ids: &[i64]) -> Result<u64, Error> {
     Ok(done.rows_affected())
 }
 
-/// Gives claimed rows back, because they were not confirmed; how many were there.
+/// Gives claimed rows back, because they were not confirmed; they can be claimed again after `pause`. How many were there.
+///
+/// The pause keeps rows that the broker refuses from standing at the head of the queue, where a full claim of them would
+/// keep every later row waiting; [`Duration::ZERO`] gives them back at once.
 ///
 /// # Errors
 /// What the database said; the rows then come back by the end of their lease.
-pub async fn release(store: &Store, outbox_ids: &[i64]) -> Result<u64, Error> {
-    let released = sqlx::query!("update muster.outbox set claimed_until = null where outbox_id = any($1)", outbox_ids);
+pub async fn release(store: &Store, outbox_ids: &[i64], pause: Duration) -> Result<u64, Error> {
+    let released = sqlx::query!(
+        "update muster.outbox set claimed_until = now() + make_interval(secs => $2) where outbox_id = any($1)",
+        outbox_ids,
+        pause.as_secs_f64(),
+    );
     let done = store.run("release outbox rows", released.execute(store.pool())).await?;
     Ok(done.rows_affected())
 }

@@ -130,14 +130,32 @@ async fn a_slow_relays_delete_takes_a_row_that_another_claimed_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_released_row_is_claimable_at_once_and_keeps_its_place() {
+async fn a_row_released_without_a_pause_is_claimable_at_once_and_keeps_its_place() {
     let database = TestDatabase::create().await;
     let store = database.store();
     insert(&database, &["a"]).await;
     insert(&database, &["b"]).await;
     let rows = outbox::claim(&store, 1, LEASE).await.unwrap();
-    assert_eq!(outbox::release(&store, &[rows[0].outbox_id, 999]).await.unwrap(), 1);
+    assert_eq!(outbox::release(&store, &[rows[0].outbox_id, 999], Duration::ZERO).await.unwrap(), 1);
     assert_eq!(claim(&store, 10).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn refused_rows_stand_aside_for_their_pause_and_later_ones_pass() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    insert(&database, &["a", "b"]).await;
+    let rows = outbox::claim(&store, 2, LEASE).await.unwrap();
+    insert(&database, &["later"]).await;
+    let refused: Vec<i64> = rows.iter().map(|row| row.outbox_id).collect();
+    // shorter than the lease: from now on the pause counts
+    let pause = Duration::from_secs(30);
+    assert_eq!(outbox::release(&store, &refused, pause).await.unwrap(), 2);
+    assert_eq!(claim(&store, 2).await, ["later"]);
+    assert!(outbox::oldest_age(&store).await.unwrap().is_some(), "what was refused still waits");
+
+    execute(&database, "update muster.outbox set claimed_until = claimed_until - interval '30 s'").await;
+    assert_eq!(claim(&store, 10).await, ["a", "b"], "their pause is over, the lease of the later one is not");
 }
 
 #[tokio::test]
