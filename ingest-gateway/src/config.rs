@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::Parser;
 use secrecy::SecretString;
+use telemetry::command::{self, Refused};
 
 /// A shorter pepper could be guessed from a stolen table of digests.
 const PEPPER_BYTES_MIN: usize = 16;
@@ -131,15 +131,9 @@ impl Config {
     /// Reads the command line and the environment.
     ///
     /// # Errors
-    /// One line for stderr that names the flag and its variable. `--help` and `--version` are printed here, and end the
-    /// process as clap does.
-    pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, String> {
-        let matches = Config::command().try_get_matches_from(arguments);
-        match matches.and_then(|matches| Self::from_arg_matches(&matches)) {
-            Ok(config) => Ok(config),
-            Err(error) if error.use_stderr() => Err(one_line(&error)),
-            Err(help) => help.exit(),
-        }
+    /// One line for stderr, see [`command::read`].
+    pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, Refused> {
+        command::read(arguments)
     }
 
     /// The pepper, from the variable or the file.
@@ -162,36 +156,6 @@ impl Config {
         }
         Ok(pepper)
     }
-}
-
-/// What clap says over several lines, in one, with the variables of the flags that it names.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines =
-        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let line: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let mut named = Vec::new();
-    let mut name = |text: &str| named.extend(variable_of(text));
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => name(argument),
-        Some(ContextValue::Strings(arguments)) => arguments.iter().for_each(|argument| name(argument)),
-        _ => {}
-    }
-    let line = line.join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    if named.is_empty() { line.to_owned() } else { format!("{line} (variable {})", named.join(", ")) }
-}
-
-/// The variable of the flag that a text such as `--listen <LISTEN>` begins with.
-fn variable_of(argument: &str) -> Option<String> {
-    let flag = argument
-        .split([' ', '<', '|', '='])
-        .map(|word| word.trim_start_matches(['<', '(']))
-        .find(|word| !word.is_empty())?;
-    let flag = flag.strip_prefix("--")?;
-    let command = Config::command();
-    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
-    argument.get_env().map(|variable| variable.to_string_lossy().into_owned())
 }
 
 fn secret(value: &str) -> Result<SecretString, std::convert::Infallible> {

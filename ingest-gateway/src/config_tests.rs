@@ -1,5 +1,7 @@
 //! The flags' defaults, and how a bad one is told.
 
+use clap::CommandFactory as _;
+
 use super::*;
 
 const GOOD: [&str; 7] = [
@@ -12,7 +14,7 @@ const GOOD: [&str; 7] = [
     "canary-pepper-0123456789",
 ];
 
-fn with(more: &[&str]) -> Result<Config, String> {
+fn with(more: &[&str]) -> Result<Config, Refused> {
     Config::read(GOOD.iter().chain(more))
 }
 
@@ -53,7 +55,7 @@ fn a_bad_flag_is_one_line_that_names_it_and_its_variable() {
         (["--header-bytes-max", "8191"], "--header-bytes-max", "MUSTER_GATEWAY_HEADER_BYTES_MAX"),
         (["--hook-reload-ms", "0"], "--hook-reload-ms", "MUSTER_GATEWAY_HOOK_RELOAD_MS"),
     ] {
-        let line = with(&more).unwrap_err();
+        let line = with(&more).unwrap_err().to_string();
         assert!(line.contains(flag) && line.contains(variable) && !line.contains('\n'), "{line}");
     }
     assert!(with(&["--header-bytes-max", "8192"]).is_ok());
@@ -68,7 +70,7 @@ fn what_is_missing_is_one_line_that_names_it_and_its_variable() {
     {
         return only_the_pepper_is_checked();
     }
-    let line = Config::read(["ingest-gateway"]).unwrap_err();
+    let line = Config::read(["ingest-gateway"]).unwrap_err().to_string();
     for name in ["--hook-pepper", "MUSTER_HOOK_PEPPER", "--database-url", "MUSTER_DATABASE_URL", "MUSTER_AMQP_URL"] {
         assert!(line.contains(name), "{name}: {line}");
     }
@@ -78,7 +80,7 @@ fn what_is_missing_is_one_line_that_names_it_and_its_variable() {
 /// The environment of a test run names the servers; then only what is not in it can be missing.
 fn only_the_pepper_is_checked() {
     if std::env::var_os("MUSTER_HOOK_PEPPER").is_none() {
-        let line = Config::read(&GOOD[..5]).unwrap_err();
+        let line = Config::read(&GOOD[..5]).unwrap_err().to_string();
         assert!(line.contains("--hook-pepper") && line.contains("MUSTER_HOOK_PEPPER"), "{line}");
     }
 }

@@ -11,16 +11,22 @@ fn main() -> ExitCode {
     broker::install_tls_provider();
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
-        Err(line) => return fail(&line, EXIT_CONFIG),
+        Err(refused) => return fail(&refused.to_string(), EXIT_CONFIG),
     };
     if let Err(line) = config.pepper() {
         return fail(&line, EXIT_CONFIG);
     }
     let telemetry = match telemetry::init("ingest-gateway", &config.telemetry) {
         Ok(telemetry) => telemetry,
-        Err(error) => return fail(&error.to_string(), 1),
+        Err(error) => return fail(&format!("{:#}", anyhow::Error::new(error)), EXIT_CONFIG),
     };
-    tracing::info!(service.version = env!("CARGO_PKG_VERSION"), "ingest-gateway starts with {:?}", config.limits);
+    tracing::info!(
+        service.version = env!("CARGO_PKG_VERSION"),
+        "ingest-gateway starts with {:?} {:?} {:?}",
+        config.limits,
+        config.broker,
+        config.database
+    );
     let ended = live(config, telemetry.metrics());
     telemetry.shutdown();
     match ended {
