@@ -24,13 +24,19 @@ load_demo() {
     (umask 077 && printf 'MUSTER_TENANT=%s\nMUSTER_WEBHOOK_SECRET=%s\nMUSTER_HOOK_PEPPER=%s\n' \
       "$MUSTER_TENANT_NEW" "$(random_hex 24)" "$(random_hex 32)" >"$DEMO")
   fi
-  set -a
-  # shellcheck source=/dev/null
-  source "$DEMO"
-  set +a
+  load_env "$DEMO"
 }
 
-# Sets what every child reads. A URL that points at this checkout's own private server (somebody sourced .muster/env) is
+# Sets what a file of KEY=value lines holds. It is never sourced: a value may hold `&` or `$(…)`, and a URL of an external
+# server is nothing that this script has written. `read` would cut a value's last `=` off, therefore the line is cut here.
+load_env() { # file
+  local line
+  while IFS= read -r line; do
+    [[ ! ${line%%=*} =~ ^MUSTER_[A-Z_]+$ ]] || export "${line%%=*}=${line#*=}"
+  done <"$1"
+}
+
+# Sets what every child reads. A URL that points at this checkout's own private server (somebody took it from .muster/env) is
 # not an external one.
 settings() {
   local ports
@@ -43,14 +49,15 @@ settings() {
 
 is_private() { [[ " ${PRIVATE[*]} " == *" $1 "* ]]; }
 
-# .muster/env: what runs, for people, scripts and tests. Written in one step, so that nobody reads half of it.
+# .muster/env: what runs, for people, scripts and tests, one KEY=value a line, raw: whoever reads it must not source it.
+# Written in one step, so that nobody reads half of it.
 write_env() {
   local name
   (
     umask 077
     for name in MUSTER_DATABASE_URL MUSTER_AMQP_URL MUSTER_AMQP_ADMIN_URL MUSTER_GATEWAY_URL MUSTER_GATEWAY_ADMIN_URL \
       MUSTER_ALERT_WORKER_URL MUSTER_SIMULATOR_URL MUSTER_TENANT MUSTER_WEBHOOK_SECRET MUSTER_HOOK_PEPPER MUSTER_OTLP_URL; do
-      [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name}"
+      [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name//$'\n'/}"
     done >"$ENV_FILE.new"
   )
   mv "$ENV_FILE.new" "$ENV_FILE"

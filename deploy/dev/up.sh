@@ -110,12 +110,13 @@ summary() {
 
 where_to_look() {
   say "Where to look next:"
-  say "  the rows      set -a; . .muster/env; psql \"\$MUSTER_DATABASE_URL\" -c 'select * from rmm_alerts order by updated_at desc limit 5'"
+  say "  the rows      ./dev psql -c 'select * from rmm_alerts order by updated_at desc limit 5'"
   [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
   say "  the metrics   $MUSTER_GATEWAY_ADMIN_URL/metrics and $MUSTER_ALERT_WORKER_URL/metrics"
   [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
   say "  the logs      ./dev logs [name] [-f]"
-  say "  the settings  .muster/env (it holds secrets: keep it private)"
+  say "  the settings  .muster/env (it holds secrets: keep it private). It is data, not a script; into a shell it goes with"
+  say "                while IFS= read -r line; do export \"\$line\"; done < .muster/env"
 }
 
 # ---- commands -----------------------------------------------------------------------------------------------------
@@ -204,14 +205,18 @@ cmd_status() {
   state=$(cat "$STATE" 2>/dev/null)
   say "state: ${state:-starting}"
   [[ -s $ENV_FILE ]] || return 0
-  set -a
-  # shellcheck source=/dev/null
-  source "$ENV_FILE"
-  set +a
+  load_env "$ENV_FILE"
   process_rows
   say ""
   say "  $(flow_line)"
   return "$PROCESS_DEAD"
+}
+
+# psql on the running fleet's database; its arguments are psql's.
+cmd_psql() { # psql argument…
+  fleet_runs && [[ -s $ENV_FILE ]] || die "the fleet does not run from this checkout: ./dev up starts it"
+  load_env "$ENV_FILE"
+  psql "$@" "$MUSTER_DATABASE_URL"
 }
 
 cmd_logs() { # [name] [-f]
