@@ -185,6 +185,19 @@ fn test_runs_are_told_from_deliveries() {
             r#""agent_id":"a","hostname":"PC-07"}"#
         ),
         r#"{"alert_id":17,"message":"PC-07","agent_id":"a","hostname":"PC-07"}"#,
+        // one attribute under two names is one witness
+        r#"{"agent_id":"a","event":"trigger","alert_type":"Backup","type":"Backup"}"#,
+        r#"{"agent_id":"a","event":"trigger","alert_type":"PC-07","type":"PC-07","hostname":"PC-07"}"#,
+        // one value that differs
+        r#"{"agent_id":"a","alert_type":"Backup","severity":"Backup","message":"Backup failed"}"#,
+        r#"{"agent_id":"a","alert_type":"Backup","type":"Job","severity":"Backup"}"#,
+        r#"{"agent_id":"a","alert_type":"Backup","severity":"Backup","hostname":"PC-07"}"#,
+        // values that an alert could have
+        r#"{"agent_id":"a","alert_type":"critical","severity":"critical"}"#,
+        r#"{"agent_id":"a","alert_type":"Major","severity":"Major","message":"Major"}"#,
+        r#"{"agent_id":"a","type":"none","severity":"none"}"#,
+        r#"{"agent_id":"a","message":"check","type":"check"}"#,
+        r#"{"agent_id":"a","alert_time":"2026-11-22 01:59:05+00:00","message":"2026-11-22 01:59:05+00:00"}"#,
         r#"{"alert_id":17,"severity":"high","alert_type":"high","agent_id":"a","hostname":"PC-07"}"#,
         r#"{"agent_id":"a"}"#,
     ];
