@@ -61,20 +61,26 @@ until_true() { # seconds command…
 
 gone() { ! pid_of "$1" >/dev/null; }
 
-# Asks a process to stop (TERM unless told otherwise), waits, and kills it only after its grace period.
+# Asks a process to stop (TERM unless told otherwise), waits, and kills it only after its grace period. Returns how it ended:
+# its exit code, above 128 for a signal. Where that cannot be known, because another shell had started it, the answer is 0
+# and ENDED is empty.
 stop_process() { # name grace_s [signal]
   local name=$1 grace_s=$2 signal=${3:-TERM} pid status=0
-  if pid=$(pid_of "$name"); then
+  ENDED=
+  read -r pid _ 2>/dev/null <"$PIDS/$name" || return 0
+  if pid_of "$name" >/dev/null; then
     kill -s "$signal" "$pid" 2>/dev/null
     if ! until_true "$grace_s" gone "$name"; then
       warn "$name did not stop within $grace_s s and was killed"
       kill -s KILL "$pid" 2>/dev/null
       until_true 10 gone "$name"
-      status=1
+      status=137
     fi
-    # collects the exit status where it was a child of this shell, so that bash does not announce the death
-    wait "$pid" 2>/dev/null
   fi
+  # also keeps bash from announcing the death; 127 says that it is no child of this shell
+  wait "$pid" 2>/dev/null
+  ENDED=$?
+  if ((ENDED == 127)); then ENDED=; else status=$ENDED; fi
   rm -f "$PIDS/$name"
   return "$status"
 }

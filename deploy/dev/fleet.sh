@@ -6,9 +6,13 @@ CHILDREN=(alert-worker ingest-gateway tactical-simulator)
 DEMO=$STATE_DIR/demo.env
 STATE=$STATE_DIR/state
 ENV_FILE=$STATE_DIR/env
-# A worker finishes what it has prefetched, at most 60 s of work, as one delivery is never held for longer (pipeline §2).
+# A worker gives itself MUSTER_GRACE_MS (40 s) to finish what it holds, and then says itself that it could not: it is killed
+# from here only well after that.
 GRACE_S=75
 DEAD=()
+# Who ended otherwise than with exit code 0 when it was asked to stop; in a file, because `down` is another process.
+UNCLEAN=()
+UNCLEAN_FILE=$STATE_DIR/unclean
 STOPPING=
 
 binary() { printf '%s/release/%s' "${CARGO_TARGET_DIR:-$ROOT/target}" "$1"; }
@@ -112,8 +116,8 @@ start_child() { # name
       wait_ready "$1" "$MUSTER_GATEWAY_URL/readyz"
       ;;
     tactical-simulator)
-      # flags are seen by every local user, the environment is not
-      spawn "$1" env SIMULATOR_WEBHOOK_SECRET="$MUSTER_WEBHOOK_SECRET" "$(binary "$1")" \
+      # command lines are seen by every local user, also that of `env`; the environment is not
+      SIMULATOR_WEBHOOK_SECRET=$MUSTER_WEBHOOK_SECRET spawn "$1" "$(binary "$1")" \
         --listen "127.0.0.1:$SIMULATOR_PORT" --alert-interval-ms 1000 \
         --webhook-url "$MUSTER_GATEWAY_URL/api/webhooks/tacticalrmm?tenant=$MUSTER_TENANT"
       wait_ready "$1" "$MUSTER_SIMULATOR_URL/_control/state"
@@ -194,13 +198,33 @@ watch_until_stopped() {
 
 # ---- stopping -----------------------------------------------------------------------------------------------------
 
+# Stops one of the fleet and says how it ended: only exit code 0 means that nothing was left half done.
+stop_child() { # name grace_s
+  local began=$SECONDS ran status
+  # a death that was reported is not told twice
+  [[ " ${DEAD[*]} " != *" $1 "* ]] || { rm -f "$PIDS/$1"; return 0; }
+  ran=$(pid_of "$1")
+  stop_process "$1" "$2"
+  status=$?
+  # what a reboot left is only a file
+  [[ -n $ran$ENDED ]] || return 0
+  if ((status == 0)) && [[ -z $ENDED ]]; then
+    step "$1 stopped in $((SECONDS - began)) s; how it ended only its log can tell"
+  elif ((status == 0)); then
+    step "$1 drained and stopped in $((SECONDS - began)) s"
+  else
+    step "NOT DRAINED: $1 ended with $(exit_words "$status") after $((SECONDS - began)) s; its last lines:"
+    last_lines "$1" 5
+    UNCLEAN+=("$1")
+    printf '%s\n' "${UNCLEAN[*]}" >"$UNCLEAN_FILE"
+  fi
+}
+
 stop_fleet() {
-  local i name began
+  local i name
   for ((i = ${#CHILDREN[@]} - 1; i >= 0; i--)); do
     name=${CHILDREN[i]}
-    pid_of "$name" >/dev/null || { rm -f "$PIDS/$name"; continue; }
-    began=$SECONDS
-    stop_process "$name" "$GRACE_S" && step "$name drained and stopped in $((SECONDS - began)) s"
+    [[ ! -e $PIDS/$name ]] || stop_child "$name" "$GRACE_S"
   done
   rm -f "$ENV_FILE" "$PIDS"/*.dead
 }
@@ -237,6 +261,8 @@ supervise() {
   DEAD=()
   rm -f "$PIDS"/*.dead
   stop_leftovers
+  UNCLEAN=()
+  rm -f "$UNCLEAN_FILE"
   settings
   load_demo
   choose_addresses
@@ -274,14 +300,15 @@ finish() {
   step "stopping: first whoever sends, then whoever receives"
   printf 'stopping\n' >"$STATE"
   quiet_sender
-  stop_process tactical-simulator 20 && step "tactical-simulator stopped in $((SECONDS - began)) s"
-  stop_process ingest-gateway "$GRACE_S" && step "ingest-gateway drained and stopped"
-  stop_process alert-worker "$GRACE_S" && step "alert-worker drained and stopped"
+  stop_child tactical-simulator 20
+  stop_child ingest-gateway "$GRACE_S"
+  stop_child alert-worker "$GRACE_S"
   step "$(flow_line)"
   stop_fleet
   servers_stop up
   rm -f "$STATE" "$PIDS/dev"
   ((${#DEAD[@]} == 0)) || die "stopped; these had died before: ${DEAD[*]}"
+  ((${#UNCLEAN[@]} == 0)) || die "stopped; these did not end cleanly: ${UNCLEAN[*]}"
   say "stopped in $((SECONDS - began)) s"
   exit 0
 }

@@ -119,7 +119,7 @@ postgres_start() { # instance: sets DATABASE_URL
 postgres_up_or_dead() { gone "$1" || postgres_answers "$2"; }
 
 sql_private() { # bin database statement
-  "$1/psql" -XAtq -v ON_ERROR_STOP=1 "$DATABASE_URL_PRIVATE/$2" -c "$3"
+  with_url "$DATABASE_URL_PRIVATE/$2" "$1/psql" -XAtq -v ON_ERROR_STOP=1 -c "$3"
 }
 
 # ---- RabbitMQ -----------------------------------------------------------------------------------------------------

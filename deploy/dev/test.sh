@@ -59,23 +59,23 @@ test_layering() {
 
 # Migrates an empty database, and one that AlgaPSA made, which is what came before the first release; each twice, because the
 # second run must find nothing to do.
-test_migrations() { # server-url
+test_migrations() { # in the server of MUSTER_DATABASE_URL: an argument could be read by every local user
   local muster=${CARGO_TARGET_DIR:-target}/debug/muster fixture name status=0
-  local psql=(psql -XAtq -v ON_ERROR_STOP=1)
+  local server=${MUSTER_DATABASE_URL%/*} psql=(psql -XAtq -v ON_ERROR_STOP=1)
   for fixture in '' shared/store/tests/it/algapsa.sql; do
     name=migrations_$RANDOM$RANDOM
     echo "-- on ${fixture:-an empty database}"
-    "${psql[@]}" "$1/postgres" -c "create database $name" || return 1
-    [[ -z $fixture ]] || "${psql[@]}" "$1/$name" -f "$fixture" >/dev/null || status=1
-    MUSTER_DATABASE_URL=$1/$name "$muster" migrate && MUSTER_DATABASE_URL=$1/$name "$muster" migrate || status=1
-    "${psql[@]}" "$1/postgres" -c "drop database $name with (force)"
+    with_url "$server/postgres" "${psql[@]}" -c "create database $name" || return 1
+    [[ -z $fixture ]] || with_url "$server/$name" "${psql[@]}" -f "$fixture" >/dev/null || status=1
+    MUSTER_DATABASE_URL=$server/$name "$muster" migrate && MUSTER_DATABASE_URL=$server/$name "$muster" migrate || status=1
+    with_url "$server/postgres" "${psql[@]}" -c "drop database $name with (force)"
   done
   return "$status"
 }
 
 # Compiles every statement against a freshly migrated database and compares the result with what is committed.
-test_sqlx() { # server-url
-  shared/store/prepare.sh --check --migrate "$1/postgres"
+test_sqlx() {
+  DATABASE_URL=$MUSTER_DATABASE_URL shared/store/prepare.sh --check --migrate
 }
 
 test_env_example() {
@@ -126,7 +126,7 @@ cheap_parts() {
 
 # What compiles. The statements first: their check makes every later part compile the store anew.
 compiled_parts() {
-  function_part sqlx 1200 test_sqlx "$DATABASE_URL_PRIVATE"
+  function_part sqlx 1200 test_sqlx
   part clippy 1800 cargo clippy --workspace --all-targets --locked -- -D warnings
   RUSTDOCFLAGS='-D warnings' part docs 1800 cargo doc --workspace --no-deps --locked
 }
@@ -142,7 +142,7 @@ all_parts() {
   # all targets, as the test runner builds them: the same features, so nothing is compiled twice
   part build 1800 cargo build --workspace --all-targets --locked ||
     { skip_parts "the build failed" migrations env-example tests doc-tests; return; }
-  function_part migrations 120 test_migrations "$DATABASE_URL_PRIVATE"
+  function_part migrations 120 test_migrations
   function_part env-example 60 test_env_example
   tests_part
   part doc-tests 900 cargo test --doc --workspace --locked
@@ -194,7 +194,7 @@ cmd_sqlx() {
   need_servers postgres
   trap 'test_interrupted' INT TERM HUP
   servers_start test postgres || die "the private PostgreSQL did not start"
-  shared/store/prepare.sh --migrate "$DATABASE_URL_PRIVATE/postgres"
+  DATABASE_URL=$DATABASE_URL_PRIVATE/postgres shared/store/prepare.sh --migrate
   local status=$?
   servers_stop test
   return "$status"

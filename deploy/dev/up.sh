@@ -15,7 +15,7 @@ database_counts() { # sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PAR
 }
 
 ask_database() { # psql argument…
-  PGCONNECT_TIMEOUT=5 timeout 10 psql -XAtq -v ON_ERROR_STOP=1 "$@" "$MUSTER_DATABASE_URL"
+  PGCONNECT_TIMEOUT=5 with_url "$MUSTER_DATABASE_URL" timeout 10 psql -XAtq -v ON_ERROR_STOP=1 "$@"
 }
 
 # Both ends of the wire, since the processes were started: what the simulator sent, what the gateway accepted, and how old
@@ -177,7 +177,9 @@ cmd_down() { # [--wipe]
   if fleet_runs && pid=$(pid_of dev); then
     step "asking the fleet to drain and stop"
     kill -s TERM "$pid"
-    until_true 240 process_gone "$pid" || die "it did not stop within 240 s: ./dev logs dev"
+    # each part's own limit, one after the other, makes 275 s
+    until_true 300 process_gone "$pid" || die "it did not stop within 300 s: ./dev logs dev"
+    [[ ! -s $UNCLEAN_FILE ]] || die "stopped; these did not end cleanly: $(cat "$UNCLEAN_FILE"): ./dev logs <name> says why"
     step "stopped in $((SECONDS - began)) s"
   else
     # the lock keeps a starting `up` away while leftovers are tidied
@@ -216,7 +218,7 @@ cmd_status() {
 cmd_psql() { # psql argument…
   fleet_runs && [[ -s $ENV_FILE ]] || die "the fleet does not run from this checkout: ./dev up starts it"
   load_env "$ENV_FILE"
-  psql "$@" "$MUSTER_DATABASE_URL"
+  with_url "$MUSTER_DATABASE_URL" psql "$@"
 }
 
 cmd_logs() { # [name] [-f]

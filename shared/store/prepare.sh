@@ -1,9 +1,10 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Writes .sqlx anew: what the checked statements of this crate need to compile without a database.
 #
-#   shared/store/prepare.sh DATABASE_URL          rewrite .sqlx
-#   shared/store/prepare.sh --check DATABASE_URL  change nothing; exit 1 where .sqlx is not what would be written
+#   DATABASE_URL=… shared/store/prepare.sh          rewrite .sqlx
+#   DATABASE_URL=… shared/store/prepare.sh --check  change nothing; exit 1 where .sqlx is not what would be written
 #
+# The URL is taken from the environment, because command lines can be read by every local user.
 # DATABASE_URL is a database with this tree's migrations. `muster migrate` makes one; so does --migrate, which applies them
 # with psql to a new database beside DATABASE_URL's (whose role may then create databases) and drops it at the end.
 # Everything is compiled first: where a statement fails, .sqlx stays as it is. CARGO_TARGET_DIR is respected.
@@ -18,23 +19,26 @@ while :; do
         *) break ;;
     esac
 done
-url="${1:?usage: prepare.sh [--check] [--migrate] DATABASE_URL}"
+url="${DATABASE_URL:?usage: DATABASE_URL=… prepare.sh [--check] [--migrate]}"
+[ $# = 0 ] || { echo "prepare.sh: unknown argument; the database is named by the variable DATABASE_URL" >&2; exit 2; }
 store="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$store/../.." && pwd)"
+# shellcheck source=../../deploy/dev/psql.sh
+. "$root/deploy/dev/psql.sh"
 fresh="$(mktemp -d)"
 database="muster_prepare_$$"
 cleanup() {
     rm -rf "$fresh"
-    if [ "$migrate" = yes ]; then psql -qX "$url" -c "drop database if exists $database with (force)"; fi
+    if [ "$migrate" = yes ]; then with_url "$url" psql -qX -c "drop database if exists $database with (force)"; fi
 }
 trap cleanup EXIT
 
 live="$url"
 if [ "$migrate" = yes ]; then
-    psql -qX "$url" -v ON_ERROR_STOP=1 -c "create database $database template template0"
+    with_url "$url" psql -qX -v ON_ERROR_STOP=1 -c "create database $database template template0"
     live="$(printf '%s' "$url" | sed -E "s#^(postgres(ql)?://[^/]*)(/[^?]*)?#\1/$database#")"
     for migration in "$store"/migrations/*.sql; do
-        psql -qX "$live" -v ON_ERROR_STOP=1 --single-transaction -f "$migration" >/dev/null
+        with_url "$live" psql -qX -v ON_ERROR_STOP=1 --single-transaction -f "$migration" >/dev/null
     done
 fi
 
@@ -50,7 +54,7 @@ done
 
 if [ "$check" = yes ]; then
     diff -r "$root/.sqlx" "$fresh" >/dev/null || {
-        echo ".sqlx differs from the statements: run shared/store/prepare.sh $(printf '%s' "$url" | sed -E 's#//[^@/]*@#//…@#')" >&2
+        echo ".sqlx differs from the statements: ./dev sqlx" >&2
         exit 1
     }
 else
