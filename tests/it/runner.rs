@@ -60,6 +60,33 @@ async fn a_timeout_is_an_attempt_and_the_message_then_runs_alone() {
 }
 
 #[tokio::test]
+async fn a_message_held_too_long_behind_others_waits_in_a_rung_and_burns_no_attempt() {
+    let worker = Scripted::start(|args| {
+        args.worker.hold_ms_max = 300;
+        args.worker.batch_linger_ms = 200;
+        args.broker.retry_base_ms = 3_600;
+    })
+    .await;
+    worker.send_retried("late", 4).await;
+    worker.send("waits for its gate").await;
+    until(DEADLINE, async || worker.has_begun("waits for its gate")).await;
+    let begun = std::time::Instant::now();
+    until(DEADLINE, async || if begun.elapsed() > Duration::from_millis(400) { Ok(()) } else { Err("too early") })
+        .await;
+    worker.open_gate();
+    let rung = topology::rung_queue(Duration::from_millis(30 * 3_600));
+    until(DEADLINE, async || match worker.vhost.depth(&rung).await {
+        Some(1) => Ok(()),
+        seen => Err(seen),
+    })
+    .await;
+    assert_eq!(worker.runs_of("late"), 0);
+    let waiting = worker.vhost.get_all(&rung).await;
+    assert_eq!(waiting[0].header("x-muster-attempt").and_then(AMQPValue::as_long_int), Some(4));
+    worker.stop_empty().await;
+}
+
+#[tokio::test]
 async fn a_poisonous_body_is_parked_with_its_bytes_untouched() {
     let worker = Scripted::start(|_| {}).await;
     let body = b"\xff\x00 not JSON";

@@ -183,7 +183,7 @@ impl Client {
     /// When the broker is away.
     pub async fn declare_topology(&self, config: &broker::Config) -> Result<(), String> {
         let connection = connect(&self.url, "harness-topology").await.expect("the broker answers");
-        let declared = broker::topology::declare(&connection, config).await;
+        let declared = broker::topology::declare(&connection, config, broker::topology::Settle::IfNew).await;
         let _ = connection.close(200, "declared".into()).await;
         declared.map_err(|error| error.to_string())
     }

@@ -1,5 +1,6 @@
 //! Where the broker is, and the limits of everything that waits for it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,13 +17,13 @@ pub struct Config {
     #[arg(long = "amqp-url", env = "MUSTER_AMQP_URL", hide_env_values = true)]
     pub amqp_url: AmqpUrl,
     /// How long a connection attempt may take, handshake included
-    #[arg(long, env = "MUSTER_AMQP_CONNECT_TIMEOUT_MS", default_value_t = 5_000)]
+    #[arg(long, env = "MUSTER_AMQP_CONNECT_TIMEOUT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub amqp_connect_timeout_ms: u64,
     /// How long the broker may take to answer one request
-    #[arg(long, env = "MUSTER_AMQP_REQUEST_TIMEOUT_MS", default_value_t = 5_000)]
+    #[arg(long, env = "MUSTER_AMQP_REQUEST_TIMEOUT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub amqp_request_timeout_ms: u64,
     /// How long a publish may wait for its confirm
-    #[arg(long, env = "MUSTER_AMQP_CONFIRM_TIMEOUT_MS", default_value_t = 5_000)]
+    #[arg(long, env = "MUSTER_AMQP_CONFIRM_TIMEOUT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub amqp_confirm_timeout_ms: u64,
     /// How many publishes may wait for their confirm at once; 512 gave the most per second on a small machine
     #[arg(long, env = "MUSTER_AMQP_CONFIRM_WINDOW", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
@@ -35,7 +36,7 @@ pub struct Config {
     #[arg(long, env = "MUSTER_AMQP_HOLE_MS", default_value_t = 200)]
     pub amqp_hole_ms: u64,
     /// The shortest delay of the retry ladder; the others are 5, 30, 120, 600, 1800 and 3600 times as long
-    #[arg(long, env = "MUSTER_RETRY_BASE_MS", default_value_t = Ladder::BASE_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "MUSTER_RETRY_BASE_MS", default_value_t = Ladder::BASE_MS_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub retry_base_ms: u64,
 }
 
@@ -53,6 +54,14 @@ impl Config {
             amqp_hole_ms: 200,
             retry_base_ms: Ladder::BASE_MS_DEFAULT,
         }
+    }
+
+    /// Whether the broker's address can be read; what is wrong with it otherwise, without its password.
+    ///
+    /// # Errors
+    /// One line that names flag and variable.
+    pub fn check(&self) -> Result<(), String> {
+        self.amqp_url.uri().map(drop).map_err(|why| format!("--amqp-url (MUSTER_AMQP_URL): {why}"))
     }
 
     /// The retry ladder.
@@ -75,34 +84,43 @@ impl Config {
 }
 
 /// A broker's address with its credentials. Neither `Debug` nor `Display` shows the password.
+///
+/// A text that is no such address is kept as the reason why not, and told by [`Config::check`]: a value that the flag parser
+/// refuses would be printed whole, with its password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AmqpUrl(AMQPUri);
+pub struct AmqpUrl(Result<AMQPUri, &'static str>);
 
 /// Seconds between heartbeats where the URL names none; a dead peer is noticed after two of them.
 const HEARTBEAT_S: u16 = 10;
 
 impl FromStr for AmqpUrl {
-    type Err = String;
+    type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut uri: AMQPUri = text.parse().map_err(|error| {
-            format!("not an AMQP URL ({error}): write amqp://user:password@host:5672/%2f, or amqps:// for TLS")
-        })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
-        Ok(Self(uri))
+        // the parser's own text may hold parts of the URL, and so of the password
+        let parsed = text.parse::<AMQPUri>().map_err(|_| "it is not of the form amqp://user:password@host:5672/%2f");
+        Ok(Self(parsed.map(|mut uri| {
+            uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
+            uri
+        })))
     }
 }
 
 impl AmqpUrl {
-    pub(crate) fn uri(&self) -> AMQPUri {
+    pub(crate) fn uri(&self) -> Result<AMQPUri, &'static str> {
         self.0.clone()
     }
 }
 
 impl fmt::Display for AmqpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
-        write!(f, "{scheme}://{}:***@{}:{}/{vhost}", authority.userinfo.username, authority.host, authority.port)
+        match &self.0 {
+            Ok(AMQPUri { scheme, authority, vhost, .. }) => {
+                let (user, host, port) = (&authority.userinfo.username, &authority.host, authority.port);
+                write!(f, "{scheme}://{user}:***@{host}:{port}/{vhost}")
+            }
+            Err(why) => write!(f, "an unreadable URL: {why}"),
+        }
     }
 }
 
@@ -123,16 +141,24 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_another_scheme_is_refused_with_the_right_form() {
-        let error = "http://127.0.0.1".parse::<AmqpUrl>().expect_err("it is not AMQP");
-        assert!(error.contains("amqp://user:password@host:5672/%2f"), "{error}");
+    fn an_unreadable_url_is_refused_with_the_right_form_and_without_its_password() {
+        for url in ["http://u:canary@127.0.0.1", "canary", "amqp://u:can#ary@h/x", "amqp://u:canary@h:port/"] {
+            let Ok(url) = url.parse::<AmqpUrl>();
+            let config = Config::for_url(url);
+            let error = config.check().expect_err("it is not AMQP");
+            assert!(
+                error.contains("MUSTER_AMQP_URL") && error.contains("amqp://user:password@host:5672/%2f"),
+                "{error}"
+            );
+            assert!(!format!("{error}{config:?}").contains("canary"), "{error}{config:?}");
+        }
     }
 
     #[test]
     fn a_heartbeat_is_set_unless_the_url_names_one() {
-        let default: AmqpUrl = "amqp://localhost".parse().expect("it is a URL");
-        assert_eq!(default.uri().query.heartbeat, Some(HEARTBEAT_S));
-        let named: AmqpUrl = "amqp://localhost?heartbeat=3".parse().expect("it is a URL");
-        assert_eq!(named.uri().query.heartbeat, Some(3));
+        let Ok(default) = "amqp://localhost".parse::<AmqpUrl>();
+        assert_eq!(default.uri().expect("it is a URL").query.heartbeat, Some(HEARTBEAT_S));
+        let Ok(named) = "amqp://localhost?heartbeat=3".parse::<AmqpUrl>();
+        assert_eq!(named.uri().expect("it is a URL").query.heartbeat, Some(3));
     }
 }

@@ -18,7 +18,7 @@ use crate::delivery::{self, Delivery};
 use crate::headers;
 use crate::ledger::Ledger;
 use crate::link::{LinkError, Session, check, request, supervise};
-use crate::topology;
+use crate::topology::{self, Settle};
 
 /// What becomes of a delivery at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub fn consume(
         consumers.push(consumer);
         lanes.push(lane);
     }
-    let session = AllLanes { config: config.clone(), lanes };
+    let session = AllLanes { config: config.clone(), settle: Settle::Always, lanes };
     let (config, name) = (config.clone(), name.to_owned());
     let task = tokio::spawn(async move { supervise(&config, &name, &stop, session).await });
     (consumers, task)
@@ -138,12 +138,14 @@ fn pair(config: &Config, subscription: &Subscription, stop: &CancellationToken) 
 
 struct AllLanes {
     config: Config,
+    settle: Settle,
     lanes: Vec<LaneSession>,
 }
 
 impl Session for AllLanes {
     async fn run(&mut self, connection: &Connection) -> Result<(), LinkError> {
-        topology::declare(connection, &self.config).await?;
+        topology::declare(connection, &self.config, self.settle).await?;
+        self.settle = Settle::IfNew;
         let mut events = std::pin::pin!(connection.events_listener());
         let mut running: FuturesUnordered<_> = self.lanes.iter_mut().map(|lane| lane.run(connection)).collect();
         loop {
@@ -229,7 +231,8 @@ impl LaneSession {
         let wanted = !self.stop.is_cancelled() && !*self.is_paused.borrow_and_update();
         let queue = &self.subscription.queue;
         match &life.stream {
-            None if wanted => {
+            // a new consumer has a prefetch of its own: it may only come once the last one's deliveries are settled
+            None if wanted && life.ledger.is_empty() => {
                 let options = BasicConsumeOptions::default();
                 let consuming =
                     life.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
@@ -307,6 +310,7 @@ fn read(delivery: lapin::message::Delivery, queue: &str, session: &delivery::Ses
         queue: queue.to_owned(),
         routing_key: delivery.routing_key.to_string(),
         delivery_count: headers::delivery_count(&delivery.properties),
+        received_at: Instant::now(),
         properties: delivery.properties,
         tag: delivery.delivery_tag,
         session: session.clone(),

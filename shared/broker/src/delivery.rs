@@ -1,5 +1,7 @@
 //! A message as it came from a queue.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use contract::Meta;
 use lapin::BasicProperties;
@@ -22,6 +24,8 @@ pub struct Delivery {
     pub routing_key: String,
     /// How often it was delivered before: worker deaths, lost channels and requeues together.
     pub delivery_count: u32,
+    /// When it came; no delivery is held for long.
+    pub received_at: Instant,
     pub(crate) properties: BasicProperties,
     pub(crate) tag: u64,
     pub(crate) session: Session,

@@ -19,6 +19,7 @@ pub mod topology;
 pub use config::Config;
 pub use consumer::{Consumer, Settlement};
 pub use delivery::Delivery;
+pub use link::LinkError;
 pub use outgoing::Outgoing;
 pub use publisher::{PublishError, Publisher};
 

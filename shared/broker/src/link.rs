@@ -29,6 +29,9 @@ pub enum LinkError {
         /// How long.
         waited: Duration,
     },
+    /// The broker's address cannot be read; [`crate::Config::check`] tells that before anything is started.
+    #[error("cannot connect: {0}")]
+    Url(&'static str),
     /// The broker ended a consumer by itself: its queue was deleted, or its node went away.
     #[error("the broker ended the consumer of {queue}")]
     ConsumerEnded {
@@ -88,7 +91,8 @@ pub(crate) async fn supervise(config: &Config, name: &str, stop: &CancellationTo
 
 async fn connect(config: &Config, name: &str) -> Result<Connection, LinkError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect_uri(config.amqp_url.uri(), properties);
+    let uri = config.amqp_url.uri().map_err(LinkError::Url)?;
+    let connecting = Connection::connect_uri(uri, properties);
     request(config.connect_timeout(), format!("cannot connect to {}", config.amqp_url), connecting).await
 }
 

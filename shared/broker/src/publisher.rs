@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::link::{LinkError, Session, check, request, supervise};
 use crate::outgoing::{InvalidMessage, Outgoing};
-use crate::topology;
+use crate::topology::{self, Settle};
 
 /// Why a message is not known to be with the broker. Only [`PublishError::Invalid`] is about the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,8 @@ impl Publisher {
         let window = usize::from(config.amqp_confirm_window);
         let (requests, inbox) = mpsc::channel(window);
         let ready = Arc::new(AtomicBool::new(false));
-        let owner = Owner { config: config.clone(), inbox, ready: Arc::clone(&ready), stop: stop.clone() };
+        let (settle, shared) = (Settle::Always, Arc::clone(&ready));
+        let owner = Owner { config: config.clone(), settle, inbox, ready: shared, stop: stop.clone() };
         let (config, name, ended) = (config.clone(), name.to_owned(), stop.clone());
         let task = tokio::spawn(async move { supervise(&config, &name, &ended, owner).await });
         (Self { requests, ready, confirm_timeout, stop }, task)
@@ -105,6 +106,7 @@ fn record(outcome: &Result<(), PublishError>, took: Duration) {
 /// The one task that touches the channel.
 struct Owner {
     config: Config,
+    settle: Settle,
     inbox: mpsc::Receiver<Request>,
     ready: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -116,7 +118,8 @@ type Confirms = FuturesUnordered<BoxFuture<'static, Result<(), LinkError>>>;
 impl Session for Owner {
     async fn run(&mut self, connection: &Connection) -> Result<(), LinkError> {
         let limit = self.config.request_timeout();
-        topology::declare(connection, &self.config).await?;
+        topology::declare(connection, &self.config, self.settle).await?;
+        self.settle = Settle::IfNew;
         let channel = request(limit, "cannot open a channel", connection.create_channel()).await?;
         let options = ConfirmSelectOptions::default();
         request(limit, "cannot ask for confirms", channel.confirm_select(options)).await?;

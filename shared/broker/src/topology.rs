@@ -22,11 +22,20 @@ pub const DELIVERY_LIMIT: i64 = 50;
 /// The landing queue's limit: the last resort gives nothing up, and 4.x would give up after 20 by default.
 const LANDING_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
-/// Declares what is missing, proves that the rest is what we would have declared, and waits if a queue is new.
+/// When a declare is followed by the wait that makes its queues safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// Always: on a process's first connection, since another process may have declared the queues just now.
+    Always,
+    /// Where a queue was missing: on a reconnect.
+    IfNew,
+}
+
+/// Declares what is missing, proves that the rest is what we would have declared, and waits until it is safe.
 ///
 /// # Errors
 /// [`LinkError`]: an existing exchange or queue differs, or one does not answer.
-pub async fn declare(connection: &Connection, config: &Config) -> Result<(), LinkError> {
+pub async fn declare(connection: &Connection, config: &Config, settle: Settle) -> Result<(), LinkError> {
     let limit = config.request_timeout();
     let ladder = config.ladder();
     let is_new = any_queue_missing(connection, &ladder, limit).await?;
@@ -38,7 +47,7 @@ pub async fn declare(connection: &Connection, config: &Config) -> Result<(), Lin
         declare_queue(&channel, declaration, limit).await?;
     }
     request(limit, "cannot close a channel", channel.close(200, "declared".into())).await?;
-    if is_new {
+    if is_new || settle == Settle::Always {
         tokio::time::sleep(Duration::from_millis(config.amqp_settle_ms)).await;
     }
     Ok(())

@@ -37,8 +37,8 @@ pub struct Config {
     /// How long rows that a relay took are its own; another relay takes them after that
     #[arg(long, env = "MUSTER_RELAY_LEASE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub relay_lease_ms: u64,
-    /// How long the process may take to finish what it has in hand after SIGTERM
-    #[arg(long, env = "MUSTER_GRACE_MS", default_value_t = 25_000)]
+    /// How long the process may take to finish what it has in hand after SIGTERM; at least 5 s longer than one batch may take
+    #[arg(long, env = "MUSTER_GRACE_MS", default_value_t = 40_000)]
     pub grace_ms: u64,
 }
 
@@ -55,12 +55,30 @@ impl Default for Config {
             relay_rows_max: 500,
             relay_sweep_ms: 2_000,
             relay_lease_ms: 30_000,
-            grace_ms: 25_000,
+            grace_ms: 40_000,
         }
     }
 }
 
+/// What a drain needs beyond its last batch: copies, settlements, the last pass of the relay.
+const GRACE_BEYOND_BATCH_MS: u64 = 5_000;
+
 impl Config {
+    /// Whether the limits fit each other.
+    ///
+    /// # Errors
+    /// One line that names the flags.
+    pub fn check(&self) -> Result<(), String> {
+        let needed_ms = self.job_timeout_ms + GRACE_BEYOND_BATCH_MS;
+        if self.grace_ms < needed_ms {
+            return Err(format!(
+                "--grace-ms (MUSTER_GRACE_MS): {} is too short to finish a batch; give at least {needed_ms}, or lower --job-timeout-ms",
+                self.grace_ms
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn linger(&self) -> Duration {
         Duration::from_millis(self.batch_linger_ms)
     }
@@ -90,6 +108,13 @@ mod tests {
     fn the_flags_defaults_are_those_of_default() {
         let flags = Flags::parse_from(["worker"]);
         assert_eq!(format!("{:?}", flags.worker), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_grace_that_cannot_finish_a_batch_is_refused() {
+        let config = |grace_ms| Config { grace_ms, ..Config::default() };
+        assert!(config(35_000).check().is_ok());
+        assert!(config(34_999).check().expect_err("it is too short").contains("at least 35000"));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub enum Disposition {
     Park,
     /// The job marks its run as failed; then ack.
     FailRun,
-    /// Nothing is wrong with the message: hold it until Postgres is back, at most for the hold's limit.
+    /// Nothing is wrong with the message: hold it until Postgres is back, at most for the hold's limit. The runner does so
+    /// before it settles anything.
     Hold,
 }
 
@@ -94,7 +95,7 @@ pub fn decide(cause: Cause, past: Past, interval: Duration, limits: &Limits) -> 
         Cause::UnknownKind => again(unknown_kind_wait(&limits.ladder), past.attempt),
         _ if is_old => exhausted,
         Cause::Class(Class::Retryable { after: Some(after) }) => again(after, past.attempt),
-        _ if past.attempt + 1 >= limits.attempts_max => exhausted,
+        _ if past.attempt.saturating_add(1) >= limits.attempts_max => exhausted,
         Cause::Class(Class::Retryable { after: None } | Class::Contention) | Cause::Panic | Cause::Timeout => {
             again(interval, past.attempt + 1)
         }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use store::Store;
 use telemetry::{field, signal};
 
@@ -15,7 +14,10 @@ const EXIT_CONFIG: u8 = 2;
 /// Runs a worker as a program.
 pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode {
     broker::install_tls_provider();
-    let args = Args::parse();
+    let args = match read() {
+        Ok(args) => args,
+        Err(line) => return fail(program, &line, EXIT_CONFIG),
+    };
     let guard = match telemetry::init(program.name, &args.telemetry) {
         Ok(guard) => guard,
         Err(error) => return fail(program, &fault::chain(&error), EXIT_CONFIG),
@@ -37,6 +39,14 @@ pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode
             _ => fail(program, &format!("{error:#}"), 1),
         },
     }
+}
+
+/// The command line and the environment, with limits that fit each other.
+fn read() -> Result<Args, String> {
+    let args: Args = telemetry::command::read(std::env::args_os()).map_err(|refused| refused.to_string())?;
+    args.broker.check()?;
+    args.worker.check()?;
+    Ok(args)
 }
 
 #[tokio::main]

@@ -9,7 +9,7 @@ use fault::{Classify, JobError};
 use uuid::Uuid;
 
 use super::*;
-use crate::job::{Job, Outcome, Received};
+use crate::job::{Job, OneByOne, Outcome, Received, SingleJob};
 
 /// Does what its messages say, so that a test reads as a list of messages.
 #[derive(Default)]
@@ -134,4 +134,24 @@ async fn an_unreadable_body_is_poison_and_its_neighbours_run() {
     assert_eq!(failure.cause, Cause::Poison);
     assert!(failure.chain.starts_with(&format!("not a {}", AlertObserved::KIND)), "{}", failure.chain);
     assert_eq!(verdicts[1], Ok(Done::Applied));
+}
+
+/// Counts how many messages a run has.
+struct Single(AtomicU32);
+
+impl SingleJob for Single {
+    type Message = AlertObserved;
+
+    async fn run(&self, _: &Received<AlertObserved>) -> Outcome {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Done::Applied)
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_single_messages_gets_the_batch_form_with_a_run_each() {
+    let job: Arc<dyn AnyJob> = Arc::new(OneByOne(Single(AtomicU32::new(0))));
+    assert_eq!(job.messages_max(), 1);
+    let verdicts = execute(job, vec![message("a"), message("b")], Duration::from_secs(1)).await;
+    assert_eq!(verdicts, [Ok(Done::Applied), Ok(Done::Applied)]);
 }

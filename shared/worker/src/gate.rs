@@ -3,7 +3,7 @@
 //! While it is closed the lanes take nothing new and hold what they have, so an outage burns no attempt.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::backoff::Policy;
@@ -26,15 +26,31 @@ struct Inner {
     /// Outages since the last success. A worker ahead of its migration fails although the database answers; without this
     /// it would try ten times a second.
     outages: AtomicU32,
+    /// Whether the first question was answered.
+    asked: AtomicBool,
 }
 
 impl Gate {
     pub(crate) fn new(store: Store, pausers: Vec<watch::Sender<bool>>) -> Self {
-        Self(Arc::new(Inner { store, open: watch::Sender::new(true), pausers, outages: AtomicU32::new(0) }))
+        Self(Arc::new(Inner {
+            store,
+            open: watch::Sender::new(true),
+            pausers,
+            outages: AtomicU32::new(0),
+            asked: AtomicBool::new(false),
+        }))
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        *self.0.open.borrow()
+    /// Asks once, so that a worker is not ready before its database has answered.
+    pub(crate) async fn probe(&self) {
+        if let Err(error) = self.0.store.ping().await {
+            self.report_outage(&fault::chain(&error));
+        }
+        self.0.asked.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed) && *self.0.open.borrow()
     }
 
     pub(crate) fn report_success(&self) {
@@ -63,8 +79,9 @@ impl Gate {
                 break;
             }
         }
-        self.0.open.send_replace(true);
+        // in this order: an outage that is reported in between finds the gate closed and changes nothing
         self.pause(false);
+        self.0.open.send_replace(true);
         tracing::info!("postgres answers again");
     }
 

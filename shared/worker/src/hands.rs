@@ -1,11 +1,15 @@
 //! What the runner does with its hands: copies to a rung, to the suspects or to the landing, each confirmed before the
-//! delivery is acknowledged. What could not be published is given back.
+//! delivery is acknowledged.
+//!
+//! While the broker does not confirm (an alarm, a failover) a delivery stays in hand: giving it back counts as a return and
+//! would make poison of a sound message. Only a process that must end gives back what it could not publish.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker::outgoing::InvalidMessage;
 use broker::{Delivery, Outgoing, PublishError, Publisher, Settlement};
 use contract::{Meta, Worker};
+use tokio_util::sync::CancellationToken;
 
 /// Pause between two tries to publish while the broker does not confirm.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -17,6 +21,8 @@ pub(crate) struct Hands {
     pub(crate) worker: Worker,
     /// Name and version, for the messages that it parks.
     pub(crate) me: String,
+    /// The process is to end.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Hands {
@@ -27,19 +33,18 @@ impl Hands {
         meta: &Meta,
         (rung, attempt): (Duration, u32),
         reason: &str,
-        until: Instant,
     ) -> Settlement {
         let meta = Meta { attempt, reason: Some(reason.to_owned()), ..meta.clone() };
-        self.send(delivery, Outgoing::retry(delivery, &meta, rung), until).await
+        self.send(delivery, Outgoing::retry(delivery, &meta, rung)).await
     }
 
     /// A copy goes to the suspect queue.
-    pub(crate) async fn suspect(&self, delivery: &Delivery, meta: &Meta, until: Instant) -> Settlement {
-        self.send(delivery, Outgoing::suspect(delivery, meta, self.worker), until).await
+    pub(crate) async fn suspect(&self, delivery: &Delivery, meta: &Meta) -> Settlement {
+        self.send(delivery, Outgoing::suspect(delivery, meta, self.worker)).await
     }
 
     /// A copy goes to the landing, body untouched.
-    pub(crate) async fn park(&self, delivery: &Delivery, class: &str, reason: &str, until: Instant) -> Settlement {
+    pub(crate) async fn park(&self, delivery: &Delivery, class: &str, reason: &str) -> Settlement {
         let kind = delivery.kind().and_then(contract::find_kind).map_or("unknown", |kind| kind.name);
         metrics::counter!(telemetry::metric::PARKED_TOTAL, "kind" => kind, "class" => class.to_owned()).increment(1);
         tracing::error!(
@@ -49,10 +54,10 @@ impl Hands {
             { telemetry::field::ERROR } = reason,
             "parked a message"
         );
-        self.send(delivery, Outgoing::park(delivery, class, reason, &self.me), until).await
+        self.send(delivery, Outgoing::park(delivery, class, reason, &self.me)).await
     }
 
-    async fn send(&self, delivery: &Delivery, copy: Result<Outgoing, InvalidMessage>, until: Instant) -> Settlement {
+    async fn send(&self, delivery: &Delivery, copy: Result<Outgoing, InvalidMessage>) -> Settlement {
         let copy = match copy {
             Ok(copy) => copy,
             // Nothing that came from the broker can break its limits; if it does, the delivery limit lands it.
@@ -61,13 +66,14 @@ impl Hands {
                 return Settlement::Requeue;
             }
         };
-        loop {
+        while delivery.is_current() {
             match self.publisher.publish(copy.clone()).await {
                 Ok(()) => return Settlement::Ack,
                 Err(PublishError::Invalid(_)) => return Settlement::Requeue,
-                Err(_) if Instant::now() + AGAIN >= until || !delivery.is_current() => return Settlement::Requeue,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(_) if self.stop.is_cancelled() => return Settlement::Requeue,
+                Err(_) => drop(tokio::time::timeout(AGAIN, self.stop.cancelled()).await),
             }
         }
+        Settlement::Requeue
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use contract::{Message, Meta};
-use fault::JobError;
+use fault::{Class, Classify, JobError};
 
 /// A message as a job gets it.
 #[derive(Debug, Clone)]
@@ -42,6 +42,9 @@ pub trait Job: Send + Sync + 'static {
     /// What it consumes.
     type Message: Message;
 
+    /// Messages of one run at most; the worker's own limit holds as well.
+    const MESSAGES_MAX: usize = usize::MAX;
+
     /// Does the whole batch and commits it. A message may come again at any time, in any company: the second run must
     /// change nothing.
     ///
@@ -50,20 +53,21 @@ pub trait Job: Send + Sync + 'static {
     fn run(&self, batch: &[Received<Self::Message>]) -> impl Future<Output = Result<Vec<Outcome>, JobError>> + Send;
 
     /// A message of a kind that is superseded by the next tick ([`contract::Exhausted::RunFails`]), or one whose tenant's
-    /// connection is at fault, comes to its end: marks its run as failed. Such a kind must write this; others never
-    /// get here.
-    fn fail_run(
-        &self,
-        message: &Received<Self::Message>,
-        cause: &str,
-    ) -> impl Future<Output = Result<(), JobError>> + Send {
-        tracing::error!(
-            { telemetry::field::JOB_KIND } = %message.meta.kind,
-            { telemetry::field::TENANT_ID } = %message.meta.tenant,
-            { telemetry::field::ERROR } = cause,
-            "a run has failed and its job keeps no account of runs"
-        );
-        std::future::ready(Ok(()))
+    /// connection is at fault, comes to its end: marks its run as failed. A job that keeps no runs leaves this as it is;
+    /// the message is then parked.
+    fn fail_run(&self, _: &Received<Self::Message>, _: &str) -> impl Future<Output = Result<(), JobError>> + Send {
+        std::future::ready(Err(NoRuns.into()))
+    }
+}
+
+/// A job was asked to mark a run as failed and keeps none.
+#[derive(Debug, thiserror::Error)]
+#[error("the job keeps no account of runs")]
+struct NoRuns;
+
+impl Classify for NoRuns {
+    fn class(&self) -> Class {
+        Class::Permanent
     }
 }
 
@@ -82,6 +86,8 @@ pub struct OneByOne<J>(pub J);
 
 impl<J: SingleJob> Job for OneByOne<J> {
     type Message = J::Message;
+    /// The time limit of a run is then the time limit of a message.
+    const MESSAGES_MAX: usize = 1;
 
     async fn run(&self, batch: &[Received<Self::Message>]) -> Result<Vec<Outcome>, JobError> {
         let mut outcomes = Vec::with_capacity(batch.len());

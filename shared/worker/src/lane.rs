@@ -8,23 +8,23 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::process::{Processor, process};
+use crate::process::{Desk, Runner};
 
 /// Runs until the consumer has stopped and everything that it had prefetched is settled.
-pub(crate) async fn run(processor: Arc<Processor>, lane: Lane, mut consumer: Consumer) {
+pub(crate) async fn run(runner: Arc<Runner>, lane: Lane, mut consumer: Consumer) {
     let is_alone = lane == Lane::Suspect;
-    let batches = if is_alone { 1 } else { usize::from(processor.config.batches_in_flight) };
-    let size = if is_alone { 1 } else { usize::from(processor.config.batch_messages_max) };
+    let batches = if is_alone { 1 } else { usize::from(runner.config.batches_in_flight) };
+    let size = if is_alone { 1 } else { usize::from(runner.config.batch_messages_max) };
     let slots = Arc::new(Semaphore::new(batches));
     let tasks = TaskTracker::new();
-    let settler = consumer.settler();
+    let desk = Desk { runner: Arc::clone(&runner), lane, settler: consumer.settler() };
     loop {
         // The slot comes first: while all are taken, the next batch grows.
         let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-        let Some(batch) = collect(&mut consumer, size, processor.config.linger()).await else { break };
-        let (processor, settler) = (Arc::clone(&processor), settler.clone());
+        let Some(batch) = collect(&mut consumer, size, runner.config.linger()).await else { break };
+        let desk = desk.clone();
         tasks.spawn(async move {
-            process(&processor, lane, &settler, batch).await;
+            desk.process(batch).await;
             drop(slot);
         });
     }

@@ -17,6 +17,7 @@ mod process;
 pub mod registry;
 pub mod relay;
 pub mod run;
+mod settle;
 mod trace;
 
 pub use config::Config;

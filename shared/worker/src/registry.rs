@@ -69,6 +69,7 @@ pub(crate) enum Answer {
 /// A job whose message type is forgotten, so that jobs of all kinds stand in one map.
 pub(crate) trait AnyJob: Send + Sync {
     fn info(&self) -> &'static KindInfo;
+    fn messages_max(&self) -> usize;
     fn run(self: Arc<Self>, batch: Vec<Undecoded>) -> BoxFuture<'static, Result<Vec<Answer>, JobError>>;
     fn fail_run(self: Arc<Self>, message: Undecoded, cause: String) -> BoxFuture<'static, Result<(), JobError>>;
 }
@@ -76,6 +77,10 @@ pub(crate) trait AnyJob: Send + Sync {
 impl<J: Job> AnyJob for J {
     fn info(&self) -> &'static KindInfo {
         contract::find_kind(J::Message::KIND).expect("kinds! lists every Message, which it/contract.rs checks")
+    }
+
+    fn messages_max(&self) -> usize {
+        J::MESSAGES_MAX.max(1)
     }
 
     fn run(self: Arc<Self>, batch: Vec<Undecoded>) -> BoxFuture<'static, Result<Vec<Answer>, JobError>> {

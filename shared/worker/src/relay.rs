@@ -22,6 +22,9 @@ use tracing::Instrument as _;
 use crate::config::Config;
 use crate::trace;
 
+/// How long a row rests that the broker did not confirm, so that it holds nobody behind it back.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
 /// Wakes the relay of this process, after its own commits.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
@@ -67,16 +70,17 @@ impl Relay {
                 () = tokio::time::sleep(self.sweep) => {}
                 () = stop.cancelled() => {}
             }
-            self.drain().await;
+            self.drain(&stop).await;
         }
     }
 
-    /// Passes until nothing is due or something goes wrong; the next sweep tries again.
-    async fn drain(&self) {
+    /// Passes until nothing is due or something goes wrong; the next sweep tries again. A process that must end makes one
+    /// more pass and leaves the rest to the others.
+    async fn drain(&self, stop: &CancellationToken) {
         while self.publisher.is_ready() {
             match self.pass().await {
-                Ok(true) => {}
-                Ok(false) => return,
+                Ok(true) if !stop.is_cancelled() => {}
+                Ok(_) => return,
                 Err(error) => {
                     tracing::warn!({ field::ERROR } = %fault::chain(&error), "the outbox waits");
                     return;
@@ -106,8 +110,9 @@ impl Relay {
             return Ok(true);
         }
         tracing::warn!({ field::OUTBOX_ROWS } = kept.len(), "rows of the outbox were not confirmed and wait");
-        outbox::release(&self.store, &kept).await?;
-        Ok(false)
+        outbox::release(&self.store, &kept, REFUSED_PAUSE).await?;
+        // those that were refused rest; the ones behind them need not
+        Ok(!gone.is_empty())
     }
 
     /// `Ok` once the row may be deleted: published, or parked because no broker would take it.

@@ -13,12 +13,13 @@ use telemetry::probe::{self, Readiness};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::disposition::Limits;
 use crate::gate::Gate;
 use crate::hands::Hands;
-use crate::process::Processor;
+use crate::process::Runner;
 use crate::registry::Registry;
 use crate::relay::{Relay, Wake};
 use crate::{lane, parker};
@@ -106,6 +107,7 @@ type Ready = Box<dyn Fn() -> Readiness + Send + Sync>;
 /// The running pieces, in the order in which they end.
 struct Parts {
     lanes: Vec<JoinHandle<()>>,
+    moving: TaskTracker,
     consuming: JoinHandle<()>,
     relaying: JoinHandle<()>,
     relay_stop: CancellationToken,
@@ -133,27 +135,42 @@ impl Parts {
         let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect());
         let attached = consumers.iter().map(Consumer::attached).collect();
         let wake = Wake::default();
-        let processor = Arc::new(Processor {
+        let runner = Arc::new(Runner {
             registry,
             config: args.worker.clone(),
             limits: limits(args),
-            hands: Hands { publisher: publisher.clone(), worker, me: me.clone() },
+            hands: Hands { publisher: publisher.clone(), worker, me: me.clone(), stop: stop.clone() },
             gate: gate.clone(),
             relay: wake.clone(),
             alone: RwLock::new(()),
+            moving: TaskTracker::new(),
             stop: stop.clone(),
         });
+        let (moving, probed) = (runner.moving.clone(), gate.clone());
+        tokio::spawn(async move { probed.probe().await });
         let mut lanes = Vec::new();
         let mut consumers = consumers.into_iter();
         for (lane, consumer) in Lane::ALL.iter().zip(&mut consumers) {
-            lanes.push(tokio::spawn(lane::run(Arc::clone(&processor), *lane, consumer)));
+            lanes.push(tokio::spawn(lane::run(Arc::clone(&runner), *lane, consumer)));
         }
         lanes.extend(
             consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone(), stop.clone()))),
         );
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
         let relaying = tokio::spawn(relay.run(relay_stop.clone()));
-        Self { lanes, consuming, relaying, relay_stop, publishing, publish_stop, publisher, gate, attached, store }
+        Self {
+            lanes,
+            moving,
+            consuming,
+            relaying,
+            relay_stop,
+            publishing,
+            publish_stop,
+            publisher,
+            gate,
+            attached,
+            store,
+        }
     }
 
     fn readiness(&self) -> impl Fn() -> Readiness + Send + Sync + 'static {
@@ -162,16 +179,19 @@ impl Parts {
             Readiness::of([
                 ("publisher", publisher.is_ready()),
                 ("consumers", attached.iter().all(|attached| *attached.borrow())),
-                ("postgres", gate.is_open()),
+                ("postgres", gate.is_ready()),
             ])
         }
     }
 
-    /// Lanes first, since they publish; then the connection that they settle on, the relay, and the publisher last.
+    /// Lanes first, then the copies that they began; then the connection that both settle on, the relay, and the publisher
+    /// last.
     async fn drained(self) {
         for lane in self.lanes {
             join(lane).await;
         }
+        self.moving.close();
+        self.moving.wait().await;
         join(self.consuming).await;
         self.relay_stop.cancel();
         join(self.relaying).await;

@@ -20,7 +20,7 @@ pub(crate) fn process(queue: &str, lane: Lane, meta: &Meta) -> Span {
         { field::WORKER_LANE } = lane.as_str(),
         { field::TENANT_ID } = %meta.tenant,
         { field::JOB_KIND } = meta.kind,
-        { field::JOB_ATTEMPT } = meta.attempt + 1,
+        { field::JOB_ATTEMPT } = meta.attempt.saturating_add(1),
         { field::JOB_OUTCOME } = Empty,
     );
     if let Some(traceparent) = &meta.traceparent {

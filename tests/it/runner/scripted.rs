@@ -130,7 +130,17 @@ impl Scripted {
         self.send_raw(KIND, &body).await;
     }
 
+    /// A message that has burnt attempts already.
+    pub(crate) async fn send_retried(&self, agent_id: &str, attempt: i32) {
+        let body = serde_json::to_vec(&observed(agent_id)).expect("it is JSON");
+        self.publish(KIND, &body, attempt).await;
+    }
+
     pub(crate) async fn send_raw(&self, kind: &str, body: &[u8]) {
+        self.publish(kind, body, 0).await;
+    }
+
+    async fn publish(&self, kind: &str, body: &[u8], attempt: i32) {
         let meta = Meta::first::<AlertObserved>(Uuid::from_u128(7), &[body], Utc::now(), None);
         let headers = [("x-muster-tenant", meta.tenant.to_string())];
         let mut table = lapin::types::FieldTable::default();
@@ -139,6 +149,7 @@ impl Scripted {
         }
         let now_ms = lapin::types::AMQPValue::LongLongInt(meta.first_published_at.timestamp_millis());
         table.insert("x-muster-first-published".into(), now_ms);
+        table.insert("x-muster-attempt".into(), lapin::types::AMQPValue::LongInt(attempt));
         let properties = lapin::BasicProperties::default()
             .with_message_id(meta.message_id.as_str().into())
             .with_type(kind.into())
