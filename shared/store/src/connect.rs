@@ -15,11 +15,15 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
+use tokio::time::Instant;
 
 use crate::{Config, Error};
 
 /// What the deadline of a call allows beyond the waits that are limited already.
 const GRACE: Duration = Duration::from_secs(2);
+/// Longest work of a job, all its transactions together. A runner gives a job 30 s and counts what takes longer against its
+/// messages; a network that swallows packets must have shown by then, the look at whether it is one included.
+const WORK_MAX: Duration = Duration::from_secs(20);
 
 /// A handle on the database; cheap to clone, all clones share one pool.
 #[derive(Clone)]
@@ -130,12 +134,42 @@ impl Store {
     ) -> Result<T, Error> {
         match tokio::time::timeout(self.inner.deadline, work).await {
             Ok(result) => result.map_err(|source| Error::from_sqlx(what, source)),
-            Err(_) => {
-                let after_ms = u64::try_from(self.inner.deadline.as_millis()).unwrap_or(u64::MAX);
-                Err(Error::NoAnswer { what: what.into(), after_ms })
-            }
+            Err(_) => Err(Error::NoAnswer { what: what.into(), after_ms: millis(self.inner.deadline) }),
         }
     }
+
+    /// When the work of a job that begins now must be done.
+    pub(crate) fn work_ends(&self) -> Instant {
+        Instant::now() + self.work_max()
+    }
+
+    fn work_max(&self) -> Duration {
+        self.inner.deadline.min(WORK_MAX)
+    }
+
+    /// Runs a transaction of several statements, or several of them, until then; see [`Store::work_ends`].
+    ///
+    /// The database is asked once more where it comes too late: silence is [`Error::NoAnswer`], an outage, and an answer
+    /// means that the work was [`Error::TooSlow`].
+    pub(crate) async fn within<T>(
+        &self,
+        what: impl Into<Cow<'static, str>>,
+        ends: Instant,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if let Ok(result) = tokio::time::timeout_at(ends, work).await {
+            return result;
+        }
+        let (what, after_ms) = (what.into(), millis(self.work_max()));
+        match tokio::time::timeout(GRACE, self.ping()).await {
+            Ok(Ok(())) => Err(Error::TooSlow { what, after_ms }),
+            _ => Err(Error::NoAnswer { what, after_ms }),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, Error> {
@@ -234,6 +268,32 @@ mod tests {
         let error = store.run("wait for ever", std::future::pending::<Result<(), _>>()).await.expect_err("it ends");
         assert!(matches!(error, Error::NoAnswer { after_ms: 2_110, .. }), "{error:?}");
         assert_eq!(error.class(), Class::Outage);
+    }
+
+    #[tokio::test]
+    async fn work_that_ends_late_is_an_outage_only_where_the_database_is_silent() {
+        let late = || std::future::pending::<Result<(), Error>>();
+        let mut config = Config::for_url("postgres://muster@127.0.0.1:1/muster");
+        config.acquire_timeout_ms = 10;
+        let silent = Store::lazy(&config, "test").expect("the url is sound");
+        let error = silent.within("wait", Instant::now(), late()).await.expect_err("it ends");
+        assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
+        assert_eq!(error.class(), Class::Outage);
+
+        let database = TestDatabase::empty().await;
+        let answering = database.store();
+        answering.ping().await.expect("it answers");
+        let error = answering.within("wait", Instant::now(), late()).await.expect_err("it ends");
+        assert!(matches!(error, Error::TooSlow { .. }), "{error:?}");
+        assert_eq!(error.class(), Class::RETRY);
+    }
+
+    #[tokio::test]
+    async fn a_jobs_work_ends_well_before_its_runner_gives_up() {
+        let mut config = Config::for_url("postgres://muster@127.0.0.1:1/muster");
+        config.statement_timeout_ms = 600_000;
+        let store = Store::lazy(&config, "test").expect("the url is sound");
+        assert!(store.work_max() + GRACE <= Duration::from_secs(25));
     }
 
     #[tokio::test]

@@ -25,6 +25,14 @@ pub enum Error {
         /// The deadline.
         after_ms: u64,
     },
+    /// The work took longer than a job may, while the database answers: this work is too much, or the server is slow.
+    #[error("cannot {what}: not done within {after_ms} ms")]
+    TooSlow {
+        /// What was attempted, on what.
+        what: Cow<'static, str>,
+        /// The deadline.
+        after_ms: u64,
+    },
     /// Two writers met: do it again at once.
     #[error("cannot {what}")]
     Contention {
@@ -88,6 +96,7 @@ impl Error {
         match self {
             Self::Outage { what, .. }
             | Self::NoAnswer { what, .. }
+            | Self::TooSlow { what, .. }
             | Self::Contention { what, .. }
             | Self::Data { what, .. }
             | Self::Refused { what, .. }
@@ -103,7 +112,8 @@ impl Classify for Error {
             Self::Outage { .. } | Self::NoAnswer { .. } | Self::Setup { .. } => Class::Outage,
             Self::Contention { .. } => Class::Contention,
             Self::Data { .. } | Self::Refused { .. } => Class::Permanent,
-            Self::Other { .. } => Class::RETRY,
+            // as a statement's timeout: were it an outage, a batch that is too slow would stop its worker for ever
+            Self::Other { .. } | Self::TooSlow { .. } => Class::RETRY,
         }
     }
 }

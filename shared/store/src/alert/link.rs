@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use contract::event::{AlertChanged, Transition};
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Tries, event, stored};
@@ -43,13 +44,18 @@ pub(crate) async fn find_assets(
 /// # Errors
 /// What the database said.
 pub async fn link(store: &Store, agents: &[Agent]) -> Result<u64, Error> {
+    link_until(store, agents, store.work_ends()).await
+}
+
+/// [`link`] as a part of work that must be done by then.
+pub(crate) async fn link_until(store: &Store, agents: &[Agent], ends: Instant) -> Result<u64, Error> {
     let agents: BTreeSet<Agent> = agents.iter().filter(|agent| !agent.2.is_empty()).cloned().collect();
     if agents.is_empty() {
         return Ok(0);
     }
     let mut tries = Tries::default();
     loop {
-        match link_once(store, &agents).await {
+        match store.within("link alerts", ends, link_once(store, &agents)).await {
             Err(error) if tries.is_worth_another(&error) => {}
             done => return done,
         }

@@ -48,16 +48,18 @@ pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
     if facts.is_empty() {
         return Ok(Observed { outcomes: Vec::new(), events: 0 });
     }
+    // one end for all three steps: together they must be done before the runner gives up
+    let ends = store.work_ends();
     let mut tries = Tries::default();
     let (mut observed, after) = loop {
-        match observe_once(store, &facts).await {
+        match store.within("write alerts", ends, observe_once(store, &facts)).await {
             Err(error) if tries.is_worth_another(&error) => {}
             done => break done?,
         }
     };
     let agents: Vec<Agent> = after.agents.into_iter().collect();
-    observed.events += link::link(store, &agents).await?;
-    occurrence::recount(store, &after.openings).await?;
+    observed.events += link::link_until(store, &agents, ends).await?;
+    occurrence::recount(store, &after.openings, ends).await?;
     Ok(observed)
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::name::AlertId;
@@ -98,10 +99,10 @@ pub(crate) async fn note_left(connection: &mut PgConnection, left: &BTreeSet<Ded
 }
 
 /// Sets the numbers around these alerts right, and those of keys that alerts have left. Idempotent.
-pub(crate) async fn recount(store: &Store, openings: &BTreeSet<(Dedup, AlertId)>) -> Result<(), Error> {
+pub(crate) async fn recount(store: &Store, openings: &BTreeSet<(Dedup, AlertId)>, ends: Instant) -> Result<(), Error> {
     let mut tries = Tries::default();
     loop {
-        match recount_once(store, openings).await {
+        match store.within("renumber openings", ends, recount_once(store, openings)).await {
             Err(error) if tries.is_worth_another(&error) => {}
             done => return done,
         }
