@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use fault::{Class, Classify};
 use sqlx::postgres::PgConnection;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -41,6 +42,9 @@ pub struct Observed {
 
 /// Adds facts to the alerts that they are about. All of them, or none when it fails.
 ///
+/// Where the numbers of openings cannot be set right after the commit, that is logged and not an error, unless the database
+/// is away or two writers met.
+///
 /// # Errors
 /// What the database said; [`Error::Data`] means that one of the facts is at fault.
 pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
@@ -59,7 +63,14 @@ pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
     };
     let agents: Vec<Agent> = after.agents.into_iter().collect();
     observed.events += link::link_until(store, &agents, ends).await?;
-    occurrence::recount(store, &after.openings, ends).await?;
+    if let Err(error) = occurrence::recount(store, &after.openings, ends).await {
+        match error.class() {
+            Class::Outage | Class::Contention => return Err(error),
+            // the batch is stored: a number that is off is no reason to park its messages. It is not noted for later
+            // either: a key that cannot be renumbered in time would then hold up every batch that comes
+            _ => tracing::warn!(error = %fault::chain(&error), "the openings around some alerts keep their numbers"),
+        }
+    }
     Ok(observed)
 }
 

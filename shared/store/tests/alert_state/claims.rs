@@ -1,6 +1,7 @@
 //! One claim for each mistake about alerts that is not to be repeated, and for each rule of the state.
 
 use contract::event::Transition::{Opened, Reopened, Resolved, Updated};
+use fault::{Class, Classify};
 use store::alert::{Fact, Odd, Outcome, Said, Severity, observe};
 use store::testing::TestDatabase;
 
@@ -332,4 +333,25 @@ async fn an_inactive_and_a_foreign_connection_write_nothing() {
     assert_eq!(observed.outcomes, [Outcome::Discarded, Outcome::NoSuchConnection, Outcome::Stored]);
     assert!(other.rows().await.is_empty());
     assert_eq!(world.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn numbers_that_cannot_be_set_right_do_not_fail_a_batch_that_is_stored() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    // only the step after the commit takes this lock; 57014 is a statement's timeout, 53100 a full disk
+    let table = [("57014", None), ("23514", None), ("40P01", Some(Class::Contention)), ("53100", Some(Class::Outage))];
+    for (n, (sqlstate, class)) in (0_i64..).zip(table) {
+        world
+            .run(&format!(
+                "create or replace function fail() returns trigger language plpgsql as
+                 $$ begin raise exception 'no' using errcode = '{sqlstate}'; end $$;
+                 create or replace trigger fail before insert on muster.alert_dedup execute function fail()"
+            ))
+            .await;
+        let open = world.fact(Said::Open, n, Some(&n.to_string()), Some(n));
+        let observed = observe(&world.store, &[open]).await;
+        assert_eq!(observed.as_ref().err().map(Classify::class), class, "{sqlstate}: {observed:?}");
+        assert_eq!(world.rows().await.len() as i64, n + 1, "{sqlstate}: the alert was committed before");
+    }
 }
