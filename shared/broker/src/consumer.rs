@@ -185,6 +185,15 @@ struct Life {
     cancelling: bool,
 }
 
+/// Says that the queue is no longer consumed, however its session ends.
+struct Detached(watch::Sender<bool>);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
 impl LaneSession {
     async fn run(&mut self, connection: &Connection) -> Result<(), LinkError> {
         let queue = self.subscription.queue.clone();
@@ -193,13 +202,12 @@ impl LaneSession {
         request(self.limit, format!("cannot set the prefetch of {queue}"), qos).await?;
         self.sessions += 1;
         let session = delivery::Session { number: self.sessions, over: CancellationToken::new() };
-        let over = session.over.clone().drop_guard();
+        // guards, because another lane or the connection may end this one wherever it waits
+        let _over = session.over.clone().drop_guard();
+        let _detached = Detached(self.is_attached.clone());
         let ledger = Ledger::new(self.hole);
         let mut life = Life { channel, session, ledger, stream: None, cancelling: false };
-        let ended = self.live(&mut life).await;
-        let _ = self.is_attached.send_replace(false);
-        drop(over);
-        ended
+        self.live(&mut life).await
     }
 
     async fn live(&mut self, life: &mut Life) -> Result<(), LinkError> {
