@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::error::Attempt;
 
-/// AlgaPSA's bound for an agent's id, in characters; Tactical's own have 40.
+/// AlgaPSA's bound for an agent's id (`rmm_alerts.external_device_id`) and ours, in characters; Tactical's own have 40.
 pub const AGENT_ID_CHARS_MAX: usize = 255;
 
 /// Notes that these agents (tenant, integration, agent) are to be read, in the caller's transaction; makes unknown ones.

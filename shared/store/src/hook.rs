@@ -125,13 +125,16 @@ pub async fn snapshot(store: &Store) -> Result<Snapshot, Error> {
     })?;
     let (version, database_now) = (first.version, first.database_now);
     let hooks = rows.into_iter().filter_map(|row| {
-        Some(Hook {
+        HookRow {
             tenant: row.tenant?,
             integration_id: row.integration_id?,
-            digest: to_digest(&row.digest?)?,
-            previous: row.previous_digest.as_deref().and_then(to_digest).zip(row.previous_valid_until),
-            state: to_state(row.is_suspended?, row.is_active?),
-        })
+            digest: row.digest?,
+            previous_digest: row.previous_digest,
+            previous_valid_until: row.previous_valid_until,
+            is_active: row.is_active?,
+            is_suspended: row.is_suspended?,
+        }
+        .into_hook()
     });
     Ok(Snapshot { version, hooks: hooks.collect(), database_now })
 }
@@ -150,7 +153,8 @@ pub async fn version(store: &Store) -> Result<i64, Error> {
 /// # Errors
 /// What the database said.
 pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Hook>, Error> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        HookRow,
         r#"select h.tenant, h.integration_id, h.digest, h.previous_digest, h.previous_valid_until,
                   coalesce(i.is_active, false) as "is_active!", t.suspended_at is not null as "is_suspended!"
            from muster.hook h
@@ -161,15 +165,7 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Hook>, Error> {
         PROVIDER
     );
     let row = store.run("find a tenant's hook", row.fetch_optional(store.pool())).await?;
-    Ok(row.and_then(|row| {
-        Some(Hook {
-            tenant: row.tenant,
-            integration_id: row.integration_id,
-            digest: to_digest(&row.digest)?,
-            previous: row.previous_digest.as_deref().and_then(to_digest).zip(row.previous_valid_until),
-            state: to_state(row.is_suspended, row.is_active),
-        })
-    }))
+    Ok(row.and_then(HookRow::into_hook))
 }
 
 /// Replaces a connection's digest; the one before stays good for `grace`. The same digest again changes nothing.
@@ -254,6 +250,29 @@ impl Changes {
     pub async fn next(&mut self) -> Result<(), Error> {
         use crate::error::Attempt;
         self.0.try_recv().await.attempt("wait for changed hooks").map(drop)
+    }
+}
+
+/// A hook as the database has it.
+struct HookRow {
+    tenant: Uuid,
+    integration_id: Uuid,
+    digest: Vec<u8>,
+    previous_digest: Option<Vec<u8>>,
+    previous_valid_until: Option<DateTime<Utc>>,
+    is_active: bool,
+    is_suspended: bool,
+}
+
+impl HookRow {
+    fn into_hook(self) -> Option<Hook> {
+        Some(Hook {
+            tenant: self.tenant,
+            integration_id: self.integration_id,
+            digest: to_digest(&self.digest)?,
+            previous: self.previous_digest.as_deref().and_then(to_digest).zip(self.previous_valid_until),
+            state: to_state(self.is_suspended, self.is_active),
+        })
     }
 }
 

@@ -4,8 +4,6 @@ use contract::id;
 
 /// `rmm_alerts.external_alert_id`.
 pub const EXTERNAL_ID_CHARS_MAX: usize = 255;
-/// `rmm_alerts.external_device_id` and `muster.agent.agent_id`.
-pub const AGENT_ID_CHARS_MAX: usize = 255;
 /// `rmm_alerts.dedup_key`.
 pub const DEDUP_KEY_CHARS_MAX: usize = 255;
 /// `rmm_alerts.source_type`, the narrower of the two columns that an alert's type goes to.

@@ -5,6 +5,7 @@ use contract::id;
 use uuid::Uuid;
 
 use super::bound;
+use crate::agent;
 
 /// What a fact says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,7 +190,7 @@ impl Fact {
         self.alert_time =
             self.alert_time.map(|time| time.trunc_subsecs(6)).filter(|time| (1970..=9999).contains(&time.year()));
         let mut lost = had_time && self.alert_time.is_none();
-        lost |= bound_identifier(&mut self.agent_id, bound::AGENT_ID_CHARS_MAX);
+        lost |= bound_identifier(&mut self.agent_id, agent::AGENT_ID_CHARS_MAX);
         if let Some(number) = &mut self.number {
             lost |= bound_identifier(number, bound::EXTERNAL_ID_CHARS_MAX);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use store::agent::AGENT_ID_CHARS_MAX;
 use store::alert::{DIGESTS_MAX, Fact, Odd, Said, bound};
 use store::testing::TestDatabase;
 
@@ -38,7 +39,7 @@ async fn an_agent_of_300_bytes_is_kept_whole_while_its_characters_fit() {
     world.observe(&[open(&fits, 1), open(&long, 2)]).await;
     let agents: BTreeSet<String> = world.rows().await.into_values().filter_map(|row| row.agent_id).collect();
     assert!(agents.contains(&fits));
-    assert!(agents.iter().any(|agent| agent.chars().count() == bound::AGENT_ID_CHARS_MAX));
+    assert!(agents.iter().any(|agent| agent.chars().count() == AGENT_ID_CHARS_MAX));
     world.observe(&[Fact { said: Said::Resolve, at: time(9), ..open(&long, 2) }]).await;
     assert_eq!(world.rows().await.values().filter(|row| row.status == "resolved").count(), 1);
 }
