@@ -1,3 +1,4 @@
+-- Notes that these agents should be fetched anew, now or as soon as their pause is over; who is noted already stays so.
 -- $1..$3: tenant, integration, agent; sorted and without duplicates. The clock is read in the select, since the update
 -- part of an upsert may hold no function that is not immutable (Citus).
 insert into muster.agent (tenant, integration_id, agent_id, refresh_due_at)

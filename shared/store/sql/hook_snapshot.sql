@@ -1,3 +1,4 @@
+-- Every webhook of a provider with what decides whether it is open: for the copy that the gateway keeps in memory.
 -- $1 the provider. One statement, so that version, hooks and clock belong to one moment; a left join, so that the version
 -- comes also where no hook is.
 select v.version,

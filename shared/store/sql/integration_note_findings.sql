@@ -1,3 +1,4 @@
+-- Adds up what was odd about a connection's webhooks: first and last time seen, and how often.
 -- $1..$6: tenant, integration, finding, first seen, last seen, count; sorted and without duplicates.
 insert into muster.webhook_finding (tenant, integration_id, finding, first_seen_at, last_seen_at, seen_count)
 select tenant, integration_id, finding, first_seen_at, last_seen_at, seen_count

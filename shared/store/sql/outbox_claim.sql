@@ -1,3 +1,4 @@
+-- Takes the oldest messages of the outbox that are due and nobody's, for the length of a lease.
 -- $1 rows at most, $2 seconds of lease. A row that another relay is claiming right now is skipped; one that it has
 -- claimed and committed meanwhile fails the condition, which `for update` looks at again.
 with claimable as (

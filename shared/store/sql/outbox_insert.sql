@@ -1,3 +1,4 @@
+-- Writes messages into the outbox; one whose dedup name stands there already is left out.
 -- $1..$9: one array per column. Sorted by the key, so that two writers of the same keys wait and never deadlock.
 insert into muster.outbox
     (tenant, exchange, routing_key, kind, message_id, dedup, body, traceparent, available_at)

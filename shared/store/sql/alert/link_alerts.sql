@@ -1,4 +1,4 @@
--- The same on the visible rows, which tell what the event says.
+-- Links the visible rows of alerts whose states were just linked (link_states.sql); gives back what the events say.
 update rmm_alerts r
 set asset_id = q.asset_id, updated_at = $5
 from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) q (tenant, alert_id, asset_id, rev)
