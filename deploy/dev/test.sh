@@ -206,5 +206,6 @@ cmd_fuzz() { # [seconds]
   need_tool cargo-fuzz || exit 1
   cd ingest-gateway || exit 1
   # libFuzzer's instrumentation needs unstable flags: RUSTC_BOOTSTRAP lets the pinned stable compiler accept them
-  RUSTC_BOOTSTRAP=1 exec cargo fuzz run parse -- -max_total_time="${1:-60}"
+  RUSTC_BOOTSTRAP=1 exec cargo fuzz run parse -- \
+    -max_total_time="${1:-60}" -max_len=8192 -dict="$ROOT/ingest-gateway/fuzz/json.dict" -print_final_stats=1
 }
