@@ -10,6 +10,7 @@ pub mod source;
 mod table;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Hooks {
     folder: PathBuf,
     reload_every: Duration,
     table: RwLock<Option<Arc<Table>>>,
+    /// The database's clock minus ours in microseconds; beside the table, which is not copied for it.
+    clock_offset_us: AtomicI64,
     misses: Misses,
     saving: TaskTracker,
     /// One write at a time: they share the name of the temporary file.
@@ -65,6 +68,7 @@ impl Hooks {
             folder,
             reload_every: Duration::from_millis(limits.hook_reload_ms),
             table: RwLock::default(),
+            clock_offset_us: AtomicI64::new(0),
             misses: Misses::new(miss::Limits {
                 timeout: Duration::from_millis(limits.hook_lookup_timeout_ms),
                 in_flight_max: limits.hook_lookups_max,
@@ -77,7 +81,8 @@ impl Hooks {
         match disk::load(&hooks.folder) {
             Ok(None) => {}
             Ok(Some(state)) => {
-                let table = Table::new(state.snapshot, TimeDelta::microseconds(state.clock_offset_us));
+                let table = Table::new(state.snapshot);
+                hooks.clock_offset_us.store(state.clock_offset_us, Ordering::Relaxed);
                 tracing::info!(hooks.loaded = table.len(), "hooks loaded from disk");
                 hooks.install(table);
             }
@@ -97,7 +102,7 @@ impl Hooks {
     /// Now, on the database's clock, in whole microseconds.
     #[must_use]
     pub fn database_now(&self) -> DateTime<Utc> {
-        let offset = self.table().map_or(TimeDelta::zero(), |table| table.clock_offset);
+        let offset = TimeDelta::microseconds(self.clock_offset_us.load(Ordering::Relaxed));
         (Utc::now() + offset).trunc_subsecs(6)
     }
 
@@ -158,20 +163,14 @@ impl Hooks {
 
     async fn reload(&self, whole: bool) -> Result<(), SourceError> {
         let version = self.source.version().await?;
-        let clock_offset = self.measure_offset().await?;
-        match self.table() {
-            Some(table) if !whole && table.version == version => {
-                self.change(|table| table.clock_offset = clock_offset);
-                return Ok(());
-            }
-            _ => {}
+        let clock_offset_us = self.measure_offset().await?.num_microseconds().unwrap_or_default();
+        self.clock_offset_us.store(clock_offset_us, Ordering::Relaxed);
+        if !whole && self.table().is_some_and(|table| table.version == version) {
+            return Ok(());
         }
         let snapshot = self.source.snapshot().await?;
-        let state = disk::State {
-            snapshot: snapshot.clone(),
-            clock_offset_us: clock_offset.num_microseconds().unwrap_or_default(),
-        };
-        let table = Table::new(snapshot, clock_offset);
+        let state = disk::State { snapshot: snapshot.clone(), clock_offset_us };
+        let table = Table::new(snapshot);
         tracing::info!(hooks.loaded = table.len(), "hooks loaded from the database");
         self.install(table);
         self.save(state);
@@ -228,13 +227,6 @@ impl Hooks {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
         self.misses.forget();
     }
-
-    fn change(&self, change: impl FnOnce(&mut Table)) {
-        let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = slot.as_mut() {
-            change(Arc::make_mut(table));
-        }
-    }
 }
 
 /// Returns when the database says that a hook changed; where it cannot say, the timer does.
@@ -244,3 +236,7 @@ async fn told(changes: Option<&mut Box<dyn Changes>>) -> Result<(), SourceError>
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

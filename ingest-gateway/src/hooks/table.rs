@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use store::hook::{Digest, Hook, HookState, Snapshot};
 use subtle::{Choice, ConstantTimeEq as _};
 use uuid::Uuid;
@@ -16,18 +16,17 @@ pub struct Known {
     pub state: HookState,
 }
 
-/// Every hook that is known, and how far the database's clock is from ours.
+/// Every hook that is known.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) version: i64,
-    pub(super) clock_offset: TimeDelta,
     hooks: HashMap<Uuid, Hook>,
 }
 
 impl Table {
-    pub(super) fn new(snapshot: Snapshot, clock_offset: TimeDelta) -> Self {
+    pub(super) fn new(snapshot: Snapshot) -> Self {
         let hooks = snapshot.hooks.into_iter().map(|hook| (hook.tenant, hook)).collect();
-        Self { version: snapshot.version, clock_offset, hooks }
+        Self { version: snapshot.version, hooks }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,13 +62,15 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     const TENANT: Uuid = Uuid::from_u128(1);
 
     fn table(hook: Option<Hook>) -> Table {
         let snapshot = Snapshot { version: 1, hooks: hook.into_iter().collect(), database_now: DateTime::UNIX_EPOCH };
-        Table::new(snapshot, TimeDelta::zero())
+        Table::new(snapshot)
     }
 
     fn hook() -> Hook {
