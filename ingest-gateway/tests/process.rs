@@ -50,6 +50,7 @@ fn a_bad_configuration_is_one_line_and_exit_2() {
         ("MUSTER_GATEWAY_LISTEN", "nowhere", "--listen"),
         ("MUSTER_GATEWAY_LISTEN", &taken_address, "--listen"),
         ("MUSTER_GATEWAY_CONNECTIONS_MAX", "0", "--connections-max"),
+        ("MUSTER_OTLP_URL", "nowhere", "--otlp-url"),
     ];
     for (variable, value, flag) in bad {
         let mut command = program();
@@ -196,7 +197,11 @@ async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
         assert_eq!(payload["agent_id"], "AgentOne");
         assert_eq!(payload["integration_id"], connected.integration_id.to_string());
         assert_eq!(gateway.terminate().code(), Some(0));
-        assert!(!gateway.log.lock().unwrap().contains("canary"), "no secret in the log");
+        let log = gateway.log.lock().unwrap().clone();
+        assert!(!log.contains("canary"), "no secret in the log");
+        for limit in ["connections_max", "amqp_confirm_window", "statement_timeout_ms"] {
+            assert!(log.contains(limit), "the log names {limit}: {log}");
+        }
         assert!(request(Method::GET, &format!("{}/livez", gateway.url)).send().await.is_err());
     }
     vhost.delete().await;
