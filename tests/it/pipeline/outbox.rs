@@ -81,8 +81,20 @@ async fn held(operation: &str) -> (Fleet, Events, PgConnection) {
     (fleet, events, holder)
 }
 
-/// Ends the wait of whoever runs into the trigger, also of the dead worker's backend.
+/// Lets whoever comes pass the trigger. What the dead worker left waiting there is ended first: a backend does not notice
+/// that its client is gone, and would still finish its statement.
 async fn release(mut holder: PgConnection) {
+    let waiting = "from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
+    let end = format!("select pg_terminate_backend(pid) {waiting}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(end)).execute(&mut holder).await.expect("the harness may end backends");
+    until(DEADLINE, async || {
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("select count(*) {waiting}")));
+        match count.fetch_one(&mut holder).await.expect("it answers") {
+            0 => Ok(()),
+            left => Err(left),
+        }
+    })
+    .await;
     let unlock = format!("select pg_advisory_unlock({LOCK})");
     sqlx::raw_sql(sqlx::AssertSqlSafe(unlock)).execute(&mut holder).await.expect("it is held");
 }
