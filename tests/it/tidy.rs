@@ -82,6 +82,27 @@ fn every_metric_that_is_recorded_is_declared() {
     assert!(recorded > 3, "the test no longer finds where metrics are recorded");
 }
 
+#[test]
+fn every_metric_that_is_declared_is_recorded() {
+    let declaration = "shared/telemetry/src/metric.rs";
+    let texts = files(root(), &[".rs"]);
+    let (_, declared) = texts.iter().find(|(path, _)| path == declaration).expect("metrics are declared there");
+    let is_code = |path: &str| path.contains("/src/") && !path.starts_with("tests/") && path != declaration;
+    let code: Vec<&str> = texts.iter().filter(|(path, _)| is_code(path)).map(|(_, text)| text.as_str()).collect();
+    let found: Vec<String> = telemetry::metric::ALL
+        .iter()
+        .filter(|metric| {
+            let literal = format!("\"{}\"", metric.name);
+            let line = declared.lines().find(|line| line.contains(&literal)).expect("it is declared in one line");
+            let constant = line.split('=').next().unwrap_or_default().trim();
+            let is_used = |text: &&str| text.contains(&literal) || text.contains(&format!("metric::{constant}"));
+            !code.iter().any(is_used)
+        })
+        .map(|metric| metric.name.to_owned())
+        .collect();
+    none(&found, "what is declared is recorded");
+}
+
 /// The string literal that a text begins with.
 fn literal(text: &str) -> Option<&str> {
     text.trim_start().strip_prefix('"')?.split('"').next()

@@ -64,8 +64,6 @@ metrics! {
     DELIVERED_TOTAL = "muster_delivered_total" Counter("queue") Count;
     /// Deliveries that the broker had delivered before.
     REDELIVERED_TOTAL = "muster_redelivered_total" Counter("queue") Count;
-    /// Deliveries in hand: taken from the broker and not settled.
-    IN_FLIGHT = "muster_in_flight" Gauge("queue") Count;
     /// Messages settled, by what became of them.
     PROCESSED_TOTAL = "muster_processed_total" Counter("kind", "outcome") Count;
     /// Attempts burnt, by the class of the failure.
@@ -76,8 +74,6 @@ metrics! {
     BATCH_SIZE = "muster_batch_size" Histogram("kind") Count;
     /// Time that a job took for one batch, commit included.
     JOB_SECONDS = "muster_job_seconds" Histogram("kind") Seconds;
-    /// Time that the commit of one batch took.
-    COMMIT_SECONDS = "muster_commit_seconds" Histogram("kind") Seconds;
     /// Rows of the outbox that were published and deleted.
     RELAY_PUBLISHED_TOTAL = "muster_relay_published_total" Counter() Count;
     /// Age of an outbox row when its publish was confirmed.

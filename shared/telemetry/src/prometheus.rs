@@ -89,11 +89,11 @@ mod tests {
     #[test]
     fn seconds_and_sizes_are_histograms_with_buckets_and_help() {
         let handle = install().unwrap();
-        metrics::histogram!(metric::COMMIT_SECONDS, "kind" => "k").record(0.002);
+        metrics::histogram!(metric::JOB_SECONDS, "kind" => "k").record(0.002);
         metrics::histogram!(metric::BATCH_SIZE, "kind" => "k").record(150.0);
         metrics::histogram!(metric::MESSAGE_AGE_SECONDS, "kind" => "k").record(2_000.0);
         let text = handle.render();
-        assert!(text.contains(r#"muster_commit_seconds_bucket{kind="k",le="0.0025"} 1"#), "{text}");
+        assert!(text.contains(r#"muster_job_seconds_bucket{kind="k",le="0.0025"} 1"#), "{text}");
         assert!(text.contains(r#"muster_batch_size_bucket{kind="k",le="200"} 1"#), "{text}");
         assert!(text.contains(r#"muster_message_age_seconds_bucket{kind="k",le="3600"} 1"#), "{text}");
         assert!(text.contains("# HELP muster_batch_size Messages in one batch"), "{text}");
