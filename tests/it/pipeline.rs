@@ -1,6 +1,7 @@
 //! Real programs, a real broker, a real Postgres and a simulated Tactical whose ledger is the oracle.
 
 mod events;
+mod outage;
 mod outbox;
 mod shuffle;
 mod trace;

@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// messages; a network that swallows packets must have shown by then, the look at whether it is one included.
 const WORK_MAX: Duration = Duration::from_secs(20);
 
+/// How long a goodbye may take.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
+
 /// A handle on the database; cheap to clone, all clones share one pool.
 #[derive(Clone)]
 pub struct Store {
@@ -97,9 +100,12 @@ impl Store {
         .await
     }
 
-    /// Waits for the statements under way, then closes every connection. Later calls fail as an outage.
+    /// Waits a little for the statements under way, then closes every connection. Later calls fail as an outage. A database
+    /// that hangs is not waited for: the process is to end.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSE_MAX, self.pool.close()).await.is_err() {
+            tracing::warn!("the database does not answer the goodbye, its connections are dropped");
+        }
     }
 
     /// The pool, for the statements of this crate.
