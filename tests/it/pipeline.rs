@@ -8,6 +8,7 @@ mod trace;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use contract::topology::{self, Lane, Worker};
 use events::Events;
 use sqlx::Row as _;
@@ -23,6 +24,10 @@ struct Seen {
     agent_id: String,
     severity: String,
     status: String,
+    /// Tactical's time of the alert.
+    triggered_at: DateTime<Utc>,
+    /// Its place among the openings of the same agent and type.
+    occurrence_count: i32,
 }
 
 #[tokio::test]
@@ -75,6 +80,24 @@ async fn a_webhook_becomes_a_row_and_its_resolve_closes_it() {
 }
 
 #[tokio::test]
+async fn no_log_line_holds_a_secret() {
+    let mut fleet = Fleet::builder().workers(1).simulator(quiet(20)).set("MUSTER_LOG", "debug").start().await;
+    let control = fleet.simulator().control();
+    control.fail_check(3, 1, tests::simulator::Severity::Error).expect("the agent exists").expect("it opens");
+    until(DEADLINE, async || if seen(&fleet).await.len() == 1 { Ok(()) } else { Err("no row") }).await;
+    let password = |url: &str| url::Url::parse(url).expect("it is a URL").password().map(str::to_owned);
+    let mut secrets = vec![fleet.connection().secret.clone(), tests::fleet::PEPPER.to_owned()];
+    secrets.extend(password(fleet.database().url()).filter(|password| password.len() > 7));
+    let mut lines = fleet.gateway().log();
+    lines.extend(fleet.worker(0).log());
+    assert!(lines.len() > 4, "there must be something to look through");
+    for line in lines {
+        assert!(!secrets.iter().any(|secret| line.contains(secret.as_str())), "a secret stands in {line}");
+        assert!(!line.contains("guest:guest"), "the broker's password stands in {line}");
+    }
+}
+
+#[tokio::test]
 async fn a_worker_that_is_told_to_stop_gives_nothing_back() {
     let mut fleet = Fleet::builder()
         .simulator(quiet(200))
@@ -119,7 +142,11 @@ fn expected(fleet: &Fleet) -> BTreeMap<String, Seen> {
         severities.insert(webhook.alert_id, body["severity"].as_str().expect("a text").to_owned());
     }
     let told = |truth: &AlertTruth| truth.failure_sequence.is_some() || truth.resolved_sequence.is_some();
-    let alerts = control.alerts().into_iter().filter(told).map(|truth| {
+    let mut truths: Vec<AlertTruth> = control.alerts().into_iter().filter(told).collect();
+    // Muster's template names no check, so agent and type are what an opening is counted by
+    truths.sort_by_key(|truth| (truth.alert_time, truth.alert_id.to_string()));
+    let mut openings: BTreeMap<(String, &str), i32> = BTreeMap::new();
+    let alerts = truths.into_iter().map(|truth| {
         let severity = match severities[&Some(truth.alert_id)].as_str() {
             "error" => "critical",
             "warning" => "moderate",
@@ -127,18 +154,29 @@ fn expected(fleet: &Fleet) -> BTreeMap<String, Seen> {
         };
         let status = if truth.resolved_on.is_some() { "resolved" } else { "active" };
         let agent_id = truth.agent_id.expect("a check has an agent");
-        (truth.alert_id.to_string(), Seen { agent_id, severity: severity.to_owned(), status: status.to_owned() })
+        let opening = openings.entry((agent_id.clone(), truth.source.name())).or_default();
+        *opening += 1;
+        let seen = Seen {
+            agent_id,
+            severity: severity.to_owned(),
+            status: status.to_owned(),
+            triggered_at: truth.alert_time,
+            occurrence_count: *opening,
+        };
+        (truth.alert_id.to_string(), seen)
     });
     alerts.collect()
 }
 
 /// What Postgres shows.
 async fn seen(fleet: &Fleet) -> BTreeMap<String, Seen> {
-    let query = "select external_alert_id, external_device_id, severity, status from rmm_alerts where tenant = $1";
+    let query = "select external_alert_id, external_device_id, severity, status, triggered_at, occurrence_count
+                 from rmm_alerts where tenant = $1";
     let mut connection = fleet.database().connect().await;
     let rows = sqlx::query(query).bind(fleet.connection().tenant).fetch_all(&mut connection).await.expect("it answers");
     let seen = rows.into_iter().map(|row| {
-        let seen = Seen { agent_id: row.get(1), severity: row.get(2), status: row.get(3) };
+        let (agent_id, severity, status) = (row.get(1), row.get(2), row.get(3));
+        let seen = Seen { agent_id, severity, status, triggered_at: row.get(4), occurrence_count: row.get(5) };
         (row.get(0), seen)
     });
     seen.collect()

@@ -19,7 +19,7 @@ use crate::process::Process;
 use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
 use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
 
-pub use programs::Program;
+pub use programs::{PEPPER, Program};
 
 /// The shortest delay of a fleet's ladder; the longest is 3,600 times as long, so nothing may have to wait for it.
 const RETRY_BASE_MS: u64 = 5;

@@ -14,7 +14,7 @@ use crate::until;
 /// A program declares its queues first, which takes seconds on a machine that runs every test at once.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// The key of the hooks' digests.
-const PEPPER: &str = "the pepper of the fleet tests";
+pub const PEPPER: &str = "the pepper of the fleet tests";
 
 /// A program with the address of its probes.
 #[derive(Debug)]
