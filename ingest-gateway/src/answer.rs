@@ -27,10 +27,10 @@ impl Answer {
     }
 
     /// 202: the message is on the broker's disks.
-    pub(crate) fn accepted(event_id: &str, mistake: Option<TemplateMistake>) -> Self {
+    pub(crate) fn accepted(event_id: &str, mistake: Option<TemplateMistake>, is_salvaged: bool) -> Self {
         let mut body = json!({"accepted": true, "event_id": event_id});
-        if let Some(mistake) = mistake {
-            body["warning"] = warning(mistake).into();
+        if let Some(warning) = mistake.map(warning).or(is_salvaged.then_some(SALVAGED)) {
+            body["warning"] = warning.into();
         }
         Self::new(StatusCode::ACCEPTED, "accepted", body)
     }
@@ -91,6 +91,9 @@ impl Answer {
     }
 }
 
+/// What a sender of broken JSON is told.
+const SALVAGED: &str = "broken JSON, only its ids were taken and a resolve in it is not final: leave texts out of the template, they may hold quotes";
+
 fn warning(mistake: TemplateMistake) -> &'static str {
     match mistake {
         TemplateMistake::VerbatimEvent => {
@@ -134,7 +137,8 @@ mod tests {
             Answer::unavailable("broker", 5),
             Answer::not_recorded("test"),
         ];
-        answers.extend(mistakes.map(|mistake| Answer::accepted(&"0".repeat(32), Some(mistake))));
+        answers.extend(mistakes.map(|mistake| Answer::accepted(&"0".repeat(32), Some(mistake), true)));
+        answers.push(Answer::accepted(&"0".repeat(32), None, true));
         for rejected in [Rejected::Empty, Rejected::Unreadable, Rejected::NotAnObject, Rejected::NoAgentId] {
             answers.push(Answer::rejected(rejected));
         }

@@ -78,7 +78,7 @@ pub struct Limits {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub idle_timeout_ms: u64,
 
-    /// Line and headers of a request together
+    /// Buffer for the line and the headers of a request; a head that does not fit is refused, one slightly larger may still fit
     #[arg(long, env = "MUSTER_GATEWAY_HEADER_BYTES_MAX", default_value_t = 32 * 1024,
           value_parser = header_bytes)]
     pub header_bytes_max: usize,

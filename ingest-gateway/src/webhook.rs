@@ -159,12 +159,12 @@ impl Gateway {
         let meta = meta(caller, body);
         let event_id = meta.message_id.clone();
         Span::current().record(field::EVENT_ID, event_id.as_str());
-        let mistake = alert.template_mistake;
+        let (mistake, is_salvaged) = (alert.template_mistake, alert.needs_fetch);
         let message = alert.into_message(caller.known.integration_id, caller.received_at, body);
         let publishing = traced(self.publisher.as_ref(), meta, message);
         // a task of its own: it came, so it is recorded even if its sender hangs up now
         match self.publishing.spawn(publishing).await {
-            Ok(Ok(())) => Ok(Answer::accepted(&event_id, mistake)),
+            Ok(Ok(())) => Ok(Answer::accepted(&event_id, mistake, is_salvaged)),
             Ok(Err(error)) => Err(self.unavailable(reason(&error))),
             // a panic, which has been logged as one
             Err(_) => Err(self.unavailable("publish_panicked")),

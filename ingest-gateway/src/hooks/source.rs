@@ -13,7 +13,7 @@ pub struct SourceError(pub String);
 
 impl From<Error> for SourceError {
     fn from(error: Error) -> Self {
-        Self(error.to_string())
+        Self(error.chain())
     }
 }
 

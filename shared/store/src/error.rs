@@ -81,13 +81,22 @@ pub enum Error {
 impl Error {
     /// The driver's error with what was attempted, sorted into its variant.
     pub(crate) fn from_sqlx(what: impl Into<Cow<'static, str>>, source: sqlx::Error) -> Self {
-        let what = what.into();
+        let mut what = what.into();
+        if is_without_schema(&source) {
+            what = format!("{what} (the schema is missing or older than this program: run `muster migrate`)").into();
+        }
         match class_of(&source) {
             Class::Outage => Self::Outage { what, source },
             Class::Contention => Self::Contention { what, source },
             Class::Permanent => Self::Data { what, source },
             Class::Retryable { .. } | Class::NeedsAttention => Self::Other { what, source },
         }
+    }
+
+    /// The error and its causes on one line, for a log.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        fault::chain(self)
     }
 
     /// What was attempted and on what, in the infinitive: `claim outbox rows`.
@@ -128,6 +137,12 @@ impl<T> Attempt<T> for Result<T, sqlx::Error> {
     fn attempt(self, what: impl Into<Cow<'static, str>>) -> Result<T, Error> {
         self.map_err(|source| Error::from_sqlx(what, source))
     }
+}
+
+/// A table, column or schema that this build knows is not there.
+fn is_without_schema(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
 }
 
 /// The class of a driver's error.

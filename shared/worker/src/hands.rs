@@ -4,7 +4,7 @@
 //! While the broker does not confirm (an alarm, a failover) a delivery stays in hand: giving it back counts as a return and
 //! would make poison of a sound message. Only a process that must end gives back what it could not publish.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::outgoing::InvalidMessage;
 use broker::{Delivery, Outgoing, PublishError, Publisher, Settlement};
@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two tries to publish while the broker does not confirm.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a process that must end tries to publish before it gives a delivery back.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The publishing side of a worker.
 #[derive(Clone)]
@@ -66,12 +69,14 @@ impl Hands {
                 return Settlement::Requeue;
             }
         };
+        let mut give_up_at = None;
         while delivery.is_current() {
             match self.publisher.publish(copy.clone()).await {
                 Ok(()) => return Settlement::Ack,
                 Err(PublishError::Invalid(_)) => return Settlement::Requeue,
-                Err(_) if self.stop.is_cancelled() => return Settlement::Requeue,
-                Err(_) => drop(tokio::time::timeout(AGAIN, self.stop.cancelled()).await),
+                Err(_) if !self.stop.is_cancelled() => drop(tokio::time::timeout(AGAIN, self.stop.cancelled()).await),
+                Err(_) if Instant::now() >= *give_up_at.get_or_insert(Instant::now() + STOP_PATIENCE) => break,
+                Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
         Settlement::Requeue

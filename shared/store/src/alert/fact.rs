@@ -221,15 +221,15 @@ impl Fact {
     ///
     /// `has_api`: the connection can be asked. Where it cannot, agent, type and check must do.
     pub(crate) fn keys(&self, has_api: bool) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.number.iter().cloned().map(Key::Number).collect();
+        let mut keys: Vec<Key> = self.number.iter().map(|number| Key::Number(unmistakable(number))).collect();
         if let (Some(time), false) = (self.alert_time, self.agent_id.is_empty()) {
-            let text = format!("at:{}|{}", self.agent_id, time.timestamp_micros());
+            let text = format!("at:{}|{}", part(&self.agent_id), time.timestamp_micros());
             keys.push(Key::Place(bound::identifier(&text, bound::EXTERNAL_ID_CHARS_MAX)));
         }
         if keys.is_empty() && !has_api {
-            let word = |text: &Option<String>| text.clone().unwrap_or_default();
+            let word = |text: &Option<String>| part(text.as_deref().unwrap_or_default());
             let (alert_type, check) = (word(&self.details.alert_type), word(&self.details.check_id));
-            let text = format!("dev:{}|{alert_type}|{check}", self.agent_id);
+            let text = format!("dev:{}|{alert_type}|{check}", part(&self.agent_id));
             keys.push(Key::Device(bound::identifier(&text, bound::EXTERNAL_ID_CHARS_MAX)));
         }
         keys
@@ -258,6 +258,20 @@ impl Fact {
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         u64::from_str_radix(&id::of(&parts)[..16], 16).expect("an id is hexadecimal digits")
     }
+}
+
+/// A number that looks like one of our own names is told apart from it: both stand in the same column. Tactical's numbers
+/// are digits and stay as they are.
+fn unmistakable(number: &str) -> String {
+    if ["at:", "dev:", "id:"].iter().any(|name| number.starts_with(name)) {
+        return bound::identifier(&format!("id:{number}"), bound::EXTERNAL_ID_CHARS_MAX);
+    }
+    number.to_owned()
+}
+
+/// A text as a part of a name, so that the border between two parts cannot be in one of them.
+fn part(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|")
 }
 
 fn bound_identifier(text: &mut String, chars_max: usize) -> bool {

@@ -111,3 +111,16 @@ async fn an_odd_fact_keeps_its_bytes_and_an_ordinary_one_does_not() {
     let reasons = "select count(*) from muster.alert_raw where reasons = '{truncated,unknown_severity}'";
     assert_eq!(world.number(reasons).await, 1);
 }
+
+#[tokio::test]
+async fn a_number_that_looks_like_one_of_our_names_stays_another_alert() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.observe(&[world.fact(Said::Open, 1, None, Some(5))]).await;
+    let name = world.rows().await.into_keys().next().expect("one row");
+    assert!(name.starts_with("at:"), "{name}");
+    let forged = Fact { agent_id: "another-agent".to_owned(), ..world.fact(Said::Open, 2, Some(&name), None) };
+    world.observe(std::slice::from_ref(&forged)).await;
+    let rows = world.rows().await;
+    assert_eq!(rows.into_keys().collect::<Vec<_>>(), [name.clone(), format!("id:{name}")]);
+}

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use store::Store;
 use store::alert::{Fact, Said, observe};
 use store::testing::TestDatabase;
+use store::{Error, Store};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -26,12 +26,22 @@ async fn at_once(stores: &[Store], queues: Vec<Vec<Vec<Fact>>>) {
         writers.spawn(async move {
             barrier.wait().await;
             for batch in queue {
-                observe(&store, &batch).await.expect("no deadlock, no lost ground");
+                while let Err(error) = observe(&store, &batch).await {
+                    assert!(is_lock_timeout(&error), "no deadlock, no lost ground: {error:?}");
+                }
             }
         });
     }
     while let Some(done) = writers.join_next().await {
         done.unwrap();
+    }
+}
+
+/// A lock that was waited for too long on a slow machine; the runner repeats it too. A deadlock is none.
+fn is_lock_timeout(error: &Error) -> bool {
+    match error {
+        Error::Contention { source: sqlx::Error::Database(source), .. } => source.code().as_deref() == Some("55P03"),
+        _ => false,
     }
 }
 
