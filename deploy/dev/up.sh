@@ -200,7 +200,7 @@ cmd_down() { # [--wipe]
 # Exit code: 0 all is well, 1 something is dead, 3 nothing runs.
 cmd_status() {
   if ! fleet_runs; then
-    say "the fleet does not run from this checkout: ./dev up starts it"
+    say "the fleet does not run from this checkout: ./dev up starts it (and ends what a killed one left behind)"
     return 3
   fi
   local state
