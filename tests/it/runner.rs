@@ -74,15 +74,8 @@ async fn a_message_held_too_long_behind_others_waits_in_a_rung_and_burns_no_atte
     until(DEADLINE, async || if begun.elapsed() > Duration::from_millis(400) { Ok(()) } else { Err("too early") })
         .await;
     worker.open_gate();
-    let rung = topology::rung_queue(Duration::from_millis(30 * 3_600));
-    until(DEADLINE, async || match worker.vhost.depth(&rung).await {
-        Some(1) => Ok(()),
-        seen => Err(seen),
-    })
-    .await;
+    assert_eq!(worker.until_waiting().await.1, 4);
     assert_eq!(worker.runs_of("late"), 0);
-    let waiting = worker.vhost.get_all(&rung).await;
-    assert_eq!(waiting[0].header("x-muster-attempt").and_then(AMQPValue::as_long_int), Some(4));
     worker.stop_empty().await;
 }
 
@@ -120,15 +113,8 @@ async fn a_message_that_no_queue_takes_is_parked_as_unrouted() {
 async fn an_unknown_kind_waits_in_a_rung_and_burns_no_attempt() {
     let worker = Scripted::start(|args| args.broker.retry_base_ms = 3_600).await;
     worker.send_raw("alert.observed.v9", b"{}").await;
-    let rung = topology::rung_queue(Duration::from_millis(30 * 3_600));
-    until(DEADLINE, async || match worker.vhost.depth(&rung).await {
-        Some(1) => Ok(()),
-        seen => Err(seen),
-    })
-    .await;
-    let waiting = worker.vhost.get_all(&rung).await;
-    assert_eq!(waiting[0].header("x-muster-attempt").and_then(AMQPValue::as_long_int), Some(0));
-    assert_eq!(waiting[0].routing_key, "alert-worker.main.alert.observed.v9");
+    let (waiting, attempt) = worker.until_waiting().await;
+    assert_eq!((waiting.routing_key.as_str(), attempt), ("alert-worker.main.alert.observed.v9", 0));
     worker.stop_empty().await;
 }
 

@@ -107,6 +107,33 @@ pub struct AlertObserved {
     pub truncated: bool,
 }
 
+impl AlertObserved {
+    /// What a webhook says that names an agent and nothing else.
+    #[must_use]
+    pub fn bare(integration_id: Uuid, received_at: DateTime<Utc>, said: Said, agent_id: &str) -> Self {
+        Self {
+            integration_id,
+            received_at,
+            said,
+            agent_id: agent_id.to_owned(),
+            alert_id: None,
+            alert_time: None,
+            alert_type: None,
+            severity: None,
+            message: None,
+            client_id: None,
+            site_id: None,
+            check_id: None,
+            hostname: None,
+            event: None,
+            needs_fetch: false,
+            template_mistake: None,
+            raw: Vec::new(),
+            truncated: false,
+        }
+    }
+}
+
 impl Message for AlertObserved {
     const KIND: &'static str = "alert.observed.v1";
     const WORKER: Worker = Worker::Alert;

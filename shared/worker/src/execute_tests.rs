@@ -50,26 +50,7 @@ impl Job for Obedient {
 
 fn message(agent_id: &str) -> Undecoded {
     let now = DateTime::<Utc>::default();
-    let payload = AlertObserved {
-        integration_id: Uuid::nil(),
-        received_at: now,
-        said: Said::Open,
-        agent_id: agent_id.to_owned(),
-        alert_id: None,
-        alert_time: None,
-        alert_type: None,
-        severity: None,
-        message: None,
-        client_id: None,
-        site_id: None,
-        check_id: None,
-        hostname: None,
-        event: None,
-        needs_fetch: false,
-        template_mistake: None,
-        raw: Vec::new(),
-        truncated: false,
-    };
+    let payload = AlertObserved::bare(Uuid::nil(), now, Said::Open, agent_id);
     let body = serde_json::to_vec(&payload).expect("it is JSON").into();
     Undecoded { meta: Meta::first::<AlertObserved>(Uuid::nil(), &[agent_id.as_bytes()], now, None), body }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use contract::topology;
-use lapin::types::AMQPValue;
 use tests::{DEADLINE, until};
 
 use super::scripted::Scripted;
@@ -29,14 +28,7 @@ async fn a_long_outage_moves_what_is_held_to_a_rung_with_no_attempt_burnt() {
     .await;
     worker.set_outage(true);
     worker.send("patient").await;
-    let rung = topology::rung_queue(Duration::from_millis(30 * 3_600));
-    until(DEADLINE, async || match worker.vhost.depth(&rung).await {
-        Some(1) => Ok(()),
-        seen => Err(seen),
-    })
-    .await;
-    let waiting = worker.vhost.get_all(&rung).await;
-    assert_eq!(waiting[0].header("x-muster-attempt").and_then(AMQPValue::as_long_int), Some(0));
+    assert_eq!(worker.until_waiting().await.1, 0);
     worker.stop_empty().await;
 }
 

@@ -9,7 +9,7 @@ use contract::topology::{self, Lane, Worker};
 use contract::{AlertObserved, Message as _, Meta};
 use fault::{Class, Classify, JobError};
 use store::testing::TestDatabase;
-use tests::{DEADLINE, Vhost, soon, until};
+use tests::{DEADLINE, Got, Vhost, soon, until};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -193,6 +193,19 @@ impl Scripted {
         .await
     }
 
+    /// Waits until one message waits in the third rung, takes it out, and answers it with the attempts it has burnt.
+    pub(crate) async fn until_waiting(&self) -> (Got, i32) {
+        let rung = topology::rung_queue(self.args.broker.ladder().rungs()[2]);
+        until(DEADLINE, async || match self.vhost.depth(&rung).await {
+            Some(1) => Ok(()),
+            seen => Err(seen),
+        })
+        .await;
+        let waiting = self.vhost.get_all(&rung).await.remove(0);
+        let attempt = waiting.header("x-muster-attempt").and_then(lapin::types::AMQPValue::as_long_int);
+        (waiting, attempt.expect("every message says so"))
+    }
+
     /// Stops the worker; the vhost and how many messages were applied.
     pub(crate) async fn stopped(mut self) -> (Vhost, usize) {
         self.stop.cancel();
@@ -215,25 +228,6 @@ impl Scripted {
     }
 }
 
-pub(crate) fn observed(agent_id: &str) -> AlertObserved {
-    AlertObserved {
-        integration_id: Uuid::nil(),
-        received_at: Utc::now(),
-        said: Said::Open,
-        agent_id: agent_id.to_owned(),
-        alert_id: None,
-        alert_time: None,
-        alert_type: None,
-        severity: None,
-        message: None,
-        client_id: None,
-        site_id: None,
-        check_id: None,
-        hostname: None,
-        event: None,
-        needs_fetch: false,
-        template_mistake: None,
-        raw: Vec::new(),
-        truncated: false,
-    }
+fn observed(agent_id: &str) -> AlertObserved {
+    AlertObserved::bare(Uuid::nil(), Utc::now(), Said::Open, agent_id)
 }
