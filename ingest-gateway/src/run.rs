@@ -173,24 +173,8 @@ fn routers(gateway: &Arc<Gateway>, metrics: MetricsHandle, has_admin: bool) -> (
     };
     let operators = probe::router(metrics.clone(), readiness.clone());
     let webhooks = Router::new().route(PATH, any(receive)).with_state(Arc::clone(gateway));
-    let public = if has_admin { webhooks.merge(probes_only(readiness)) } else { webhooks.merge(operators.clone()) };
+    let public = if has_admin { webhooks.merge(probe::health(readiness)) } else { webhooks.merge(operators.clone()) };
     (public.fallback(async || Answer::not_found()), operators)
-}
-
-/// `/livez` and `/readyz`, for whoever balances the load.
-fn probes_only(readiness: impl Fn() -> Readiness + Clone + Send + Sync + 'static) -> Router {
-    use axum::http::StatusCode;
-    use axum::routing::get;
-    let readyz = move || {
-        let readiness = readiness();
-        async move {
-            match readiness {
-                Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
-                Readiness::NotReady(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}\n")),
-            }
-        }
-    };
-    Router::new().route("/livez", get(async || "alive\n")).route("/readyz", get(readyz))
 }
 
 async fn bind(flag: &'static str, variable: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {

@@ -51,11 +51,13 @@ impl Readiness {
 /// - `GET /readyz`: 200 `ready`, or 503 `not ready: …` in one line
 /// - `GET /metrics`: 200, Prometheus's text format
 pub fn router(metrics: MetricsHandle, ready: impl Fn() -> Readiness + Send + Sync + 'static) -> Router {
+    health(ready).route("/metrics", get(move || exposition(metrics.render())))
+}
+
+/// `/livez` and `/readyz` alone: for a listener that strangers reach too.
+pub fn health(ready: impl Fn() -> Readiness + Send + Sync + 'static) -> Router {
     let ready = Arc::new(ready);
-    Router::new()
-        .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(move || readyz(ready())))
-        .route("/metrics", get(move || exposition(metrics.render())))
+    Router::new().route("/livez", get(async || "alive\n")).route("/readyz", get(move || readyz(ready())))
 }
 
 async fn readyz(readiness: Readiness) -> (StatusCode, String) {

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::process::{Desk, Runner};
 
-/// Runs until the consumer has stopped and everything that it had prefetched is settled.
+/// Runs until the consumer has stopped and everything that it had prefetched is settled, or its copy begun.
 pub(crate) async fn run(runner: Arc<Runner>, lane: Lane, mut consumer: Consumer) {
     let is_alone = lane == Lane::Suspect;
     let batches = if is_alone { 1 } else { usize::from(runner.config.batches_in_flight) };
