@@ -7,6 +7,7 @@ pub mod alert_observed;
 pub mod envelope;
 pub mod event;
 pub mod id;
+pub mod sync;
 pub mod topology;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 pub use alert_observed::AlertObserved;
 pub use envelope::Meta;
+pub use sync::{ClientsSync, DeviceRefresh, DevicesSync, RunPart};
 pub use topology::{Lane, Worker};
 
 /// What happens to a message whose attempts or age ran out.
@@ -69,7 +71,7 @@ macro_rules! kinds {
     };
 }
 
-kinds![AlertObserved];
+kinds![AlertObserved, ClientsSync, DevicesSync, DeviceRefresh];
 
 /// The kind of that name, if this build knows it.
 #[must_use]

@@ -19,17 +19,20 @@ pub const LANDING: &str = "muster.landing";
 pub enum Worker {
     /// `alert-worker`.
     Alert,
+    /// `sync-worker`.
+    Sync,
 }
 
 impl Worker {
     /// Every worker that exists.
-    pub const ALL: &'static [Self] = &[Self::Alert];
+    pub const ALL: &'static [Self] = &[Self::Alert, Self::Sync];
 
     /// The program's name, which its queues begin with.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Alert => "alert-worker",
+            Self::Sync => "sync-worker",
         }
     }
 }

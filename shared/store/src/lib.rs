@@ -9,17 +9,26 @@
 
 pub mod agent;
 pub mod alert;
+pub mod audit;
 mod config;
 mod connect;
+pub mod connection;
+pub mod device;
 mod error;
 pub mod hook;
 pub mod integration;
+pub mod merge;
 pub mod migrate;
+pub mod organization;
 pub mod outbox;
 pub mod parked;
+pub mod run;
+pub mod secret;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod token;
+pub mod view;
 
 pub use config::Config;
 pub use connect::Store;

@@ -1,0 +1,1 @@
+//! From a tenant to a client of its Tactical server.

@@ -1,0 +1,1 @@
+//! Devices as assets: a batch of what Tactical said becomes rows.

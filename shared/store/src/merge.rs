@@ -1,0 +1,1 @@
+//! Reinstalled agents: proposals to merge two devices into one.

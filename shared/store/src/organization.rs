@@ -1,0 +1,1 @@
+//! Organisation mappings: which of the tenant's clients a client of Tactical is.

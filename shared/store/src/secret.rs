@@ -1,0 +1,1 @@
+//! Sealed secrets of tenants; what is in them only the vault can read.

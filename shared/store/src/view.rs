@@ -1,0 +1,1 @@
+//! What the operators' API shows: status, assets, alerts.

@@ -1,0 +1,1 @@
+//! Seals the secrets of tenants.

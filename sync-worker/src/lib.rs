@@ -1,0 +1,1 @@
+//! Consumes client and device sync and writes it to Postgres.
