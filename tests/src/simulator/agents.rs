@@ -189,10 +189,12 @@ pub(super) fn list(call: Call) -> Response {
     streamed_array(move |out| {
         let world = call.shared.world();
         let next = world.pks_after(last).find_map(|pk| {
-            let agent = world.agent_at(pk, now)?;
-            let there = place.is_none_or(|(id, is_site)| id == if is_site { agent.site } else { agent.client });
-            let wanted = there && kind.as_deref().is_none_or(|kind| kind == agent.monitoring_type);
-            (wanted && call.role.sees(agent.client, agent.site)).then_some(agent)
+            let site = world.site_of_pk(pk)?;
+            let client = world.client_of(site);
+            let there = place.is_none_or(|(id, is_site)| id == if is_site { site } else { client });
+            // only who stands there is made
+            let agent = (there && call.role.sees(client, site)).then(|| world.agent_at(pk, now))??;
+            kind.as_deref().is_none_or(|kind| kind == agent.monitoring_type).then_some(agent)
         });
         let Some(agent) = next else { return false };
         last = agent.machine.pk;

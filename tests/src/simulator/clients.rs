@@ -38,8 +38,8 @@ impl World {
     pub(super) fn count_sites(&self) -> HashMap<i64, SiteCount> {
         let mut counts: HashMap<i64, SiteCount> = HashMap::new();
         for pk in self.pks_after(0) {
-            let Some(machine) = self.machine(pk) else { continue };
-            let count = counts.entry(self.site_of(&machine)).or_default();
+            let Some(site) = self.site_of_pk(pk) else { continue };
+            let count = counts.entry(site).or_default();
             count.agents += 1;
             count.maintenance |= self.changes.get(&pk).is_some_and(|change| change.maintenance);
             for (_, severity) in self.failing_checks(pk) {

@@ -91,10 +91,7 @@ impl Machine {
                 dice.pick(3, stems),
                 if hardware % 50 == 49 { hardware - 1 } else { hardware }
             ),
-            home: match hardware {
-                1 | 2 => hardware as u64 - 1,
-                _ => dice.bits(4),
-            },
+            home: home(seed, hardware),
         }
     }
 
@@ -325,6 +322,14 @@ impl Machine {
     pub(super) fn checks(&self) -> impl Iterator<Item = i64> {
         let windows = self.platform == Platform::Windows;
         (1..).zip(&CHECKS).filter(move |(_, check)| check.windows == windows).map(|(id, _)| id)
+    }
+}
+
+/// Where the machine `hardware` stands, without making the whole machine: filters look at every one of a large fleet.
+pub(super) fn home(seed: u64, hardware: i64) -> u64 {
+    match hardware {
+        1 | 2 => hardware as u64 - 1,
+        _ => Dice::new(seed, hardware).bits(4),
     }
 }
 

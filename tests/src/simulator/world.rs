@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::config::{SimulatorConfig, WebhookSettings};
 use super::faults::Fault;
 use super::ledger::Ledger;
-use super::machine::{FirstSeen, Machine};
+use super::machine::{FirstSeen, Machine, home};
 use super::presence::{Agent, Status, heartbeat};
 use super::software::Program;
 use super::throttle::Throttle;
@@ -216,9 +216,12 @@ impl World {
 
     /// The machine behind a pk, whether or not it was deleted.
     pub(super) fn machine(&self, pk: i64) -> Option<Machine> {
+        Some(Machine::new(self.seed, pk, self.hardware(pk)?, self.config.online_percent))
+    }
+
+    fn hardware(&self, pk: i64) -> Option<i64> {
         let original = (1..=i64::from(self.config.agents)).contains(&pk);
-        let hardware = if original { pk } else { *self.reinstalled.get(&pk)? };
-        Some(Machine::new(self.seed, pk, hardware, self.config.online_percent))
+        if original { Some(pk) } else { self.reinstalled.get(&pk).copied() }
     }
 
     /// The agent as it is at `at`.
@@ -271,10 +274,17 @@ impl World {
 
     /// The site where an agent stands.
     pub(super) fn site_of(&self, machine: &Machine) -> i64 {
-        self.changes
-            .get(&machine.pk)
-            .and_then(|change| change.site)
-            .unwrap_or((machine.home % self.site_count() as u64) as i64 + 1)
+        self.site_at(machine.pk, machine.home)
+    }
+
+    /// The site of the agent `pk`, without making the agent: a list of one client looks at every one of a large fleet.
+    pub(super) fn site_of_pk(&self, pk: i64) -> Option<i64> {
+        Some(self.site_at(pk, home(self.seed, self.hardware(pk)?)))
+    }
+
+    fn site_at(&self, pk: i64, home: u64) -> i64 {
+        let moved = self.changes.get(&pk).and_then(|change| change.site);
+        moved.unwrap_or((home % self.site_count() as u64) as i64 + 1)
     }
 
     /// When an agent last checked in, seen from `at`.
