@@ -1,4 +1,4 @@
-//! The operators' command: migrates the database, connects tenants, rotates webhook secrets.
+//! The operators' command: migrates the database, connects tenants, makes tokens, and speaks to the console's API.
 
 mod migrate;
 mod secret;
@@ -8,16 +8,16 @@ mod webhook;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use store::Store;
 
 /// The operators' command of Muster.
 ///
 /// Results go to stdout, where a script can read them; everything else goes to stderr. Exit code 0: done, 1: it failed,
-/// 2: the command line was wrong.
+/// 2: the command line was wrong. `migrate`, `tenant`, `webhook`, `token` and `vault` work on the database itself and
+/// take its URL; all others ask the console's API and need no database.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, arg_required_else_help = true)]
 struct Muster {
-    #[command(flatten)]
-    database: store::Config,
     #[command(subcommand)]
     command: Command,
 }
@@ -25,18 +25,26 @@ struct Muster {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Bring the database to this version's schema; safe to run twice, also at once
-    Migrate,
+    Migrate(store::Config),
     /// Connect, list, suspend, resume and disconnect tenants
-    #[command(subcommand)]
-    Tenant(tenant::Command),
+    Tenant(OnStore<tenant::Command>),
     /// Replace a webhook's secret
+    Webhook(OnStore<webhook::Command>),
+}
+
+/// Commands that work on the database itself; its flags stand before the word that says what to do.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+struct OnStore<C: Subcommand> {
+    #[command(flatten)]
+    database: store::Config,
     #[command(subcommand)]
-    Webhook(webhook::Command),
+    command: C,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Muster::parse()).await {
+    match run(Muster::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // the whole chain in one line
@@ -46,13 +54,17 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(muster: Muster) -> anyhow::Result<()> {
-    let store = store::Store::lazy(&muster.database, "muster")?;
-    let done = match muster.command {
-        Command::Migrate => migrate::run(&store).await,
-        Command::Tenant(command) => tenant::run(&store, command).await,
-        Command::Webhook(command) => webhook::run(&store, command).await,
-    };
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Migrate(database) => on_store(&database, migrate::run).await,
+        Command::Tenant(it) => on_store(&it.database, async |store| tenant::run(store, it.command).await).await,
+        Command::Webhook(it) => on_store(&it.database, async |store| webhook::run(store, it.command).await).await,
+    }
+}
+
+async fn on_store(database: &store::Config, act: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let store = Store::lazy(database, "muster")?;
+    let done = act(&store).await;
     store.close().await;
     done
 }
