@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use store::Store;
 use telemetry::{field, signal};
 
@@ -11,11 +12,32 @@ use crate::run::{Args, Program, RunError, run};
 /// A configuration that cannot work; nothing was bound or consumed.
 const EXIT_CONFIG: u8 = 2;
 
-/// Runs a worker as a program.
-pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode {
+/// A worker without flags of its own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct NoFlags {}
+
+/// What every worker can be told, and what this one can be told beside it.
+#[derive(Debug, Clone, Parser)]
+#[command(version, about = "A worker of Muster: consumes its queues and writes to Postgres", long_about = None)]
+struct Flags<Extra: clap::Args> {
+    #[command(flatten)]
+    worker: Args,
+    #[command(flatten)]
+    extra: Extra,
+}
+
+/// Runs a worker as a program: `worker::main::<NoFlags>(program, async |store, _| Ok(registry(store)))`.
+///
+/// `jobs` is called before anything is consumed, with a store that has not connected yet. What it says in `Err` is one line
+/// on stderr, exit code 2: a configuration that cannot work, such as the wrong key. It should not wait for a database that
+/// is away: a worker starts without one.
+pub fn main<Extra: clap::Args>(
+    program: Program,
+    jobs: impl AsyncFnOnce(&Store, &Extra) -> Result<Registry, String>,
+) -> ExitCode {
     broker::install_tls_provider();
-    let args = match read() {
-        Ok(args) => args,
+    let Flags { worker: args, extra } = match read::<Extra>() {
+        Ok(flags) => flags,
         Err(line) => return fail(program, &line, EXIT_CONFIG),
     };
     let guard = match telemetry::init(program.name, &args.telemetry) {
@@ -30,30 +52,32 @@ pub fn main(program: Program, jobs: impl FnOnce(&Store) -> Registry) -> ExitCode
         args.broker,
         args.store
     );
-    let ended = live(program, &args, jobs, guard.metrics());
+    let ended = live(program, &args, async |store| jobs(store, &extra).await, guard.metrics());
     guard.shutdown();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<RunError>() {
-            Some(RunError::Store(_) | RunError::Probe { .. }) => fail(program, &error.to_string(), EXIT_CONFIG),
+            Some(RunError::Store(_) | RunError::Probe { .. } | RunError::Jobs(_)) => {
+                fail(program, &error.to_string(), EXIT_CONFIG)
+            }
             _ => fail(program, &format!("{error:#}"), 1),
         },
     }
 }
 
 /// The command line and the environment, with limits that fit each other.
-fn read() -> Result<Args, String> {
-    let args: Args = telemetry::command::read(std::env::args_os()).map_err(|refused| refused.to_string())?;
-    args.broker.check()?;
-    args.worker.check()?;
-    Ok(args)
+fn read<Extra: clap::Args>() -> Result<Flags<Extra>, String> {
+    let flags: Flags<Extra> = telemetry::command::read(std::env::args_os()).map_err(|refused| refused.to_string())?;
+    flags.worker.broker.check()?;
+    flags.worker.worker.check()?;
+    Ok(flags)
 }
 
 #[tokio::main]
 async fn live(
     program: Program,
     args: &Args,
-    jobs: impl FnOnce(&Store) -> Registry,
+    jobs: impl AsyncFnOnce(&Store) -> Result<Registry, String>,
     metrics: telemetry::MetricsHandle,
 ) -> anyhow::Result<()> {
     let stop = signal::shutdown_token()?;
@@ -64,4 +88,15 @@ async fn live(
 fn fail(program: Program, line: &str, code: u8) -> ExitCode {
     eprintln!("{}: {line}", program.name);
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Flags::<NoFlags>::command().debug_assert();
+    }
 }

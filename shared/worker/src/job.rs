@@ -42,7 +42,8 @@ pub trait Job: Send + Sync + 'static {
     /// What it consumes.
     type Message: Message;
 
-    /// Messages of one run at most; the worker's own limit holds as well.
+    /// Messages of one run at most; the worker's own limit holds as well. A lane takes no more at once than the largest of
+    /// its kinds, so a long job says 1.
     const MESSAGES_MAX: usize = usize::MAX;
 
     /// Does the whole batch and commits it. A message may come again at any time, in any company: the second run must
@@ -54,7 +55,7 @@ pub trait Job: Send + Sync + 'static {
 
     /// A message of a kind that is superseded by the next tick ([`contract::Exhausted::RunFails`]), or one whose tenant's
     /// connection is at fault, comes to its end: marks its run as failed. A job that keeps no runs leaves this as it is;
-    /// the message is then parked.
+    /// the message is then parked. The cause is a class's word, a colon and the error with its causes.
     fn fail_run(&self, _: &Received<Self::Message>, _: &str) -> impl Future<Output = Result<(), JobError>> + Send {
         std::future::ready(Err(NoRuns.into()))
     }

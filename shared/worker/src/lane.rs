@@ -8,13 +8,20 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Config;
 use crate::process::{Desk, Runner};
+use crate::registry::Registry;
+
+/// How many messages one batch of a lane takes at most.
+pub(crate) fn batch_messages_max(config: &Config, registry: &Registry, lane: Lane) -> usize {
+    usize::from(config.batch_messages_max).min(registry.messages_max(lane))
+}
 
 /// Runs until the consumer has stopped and everything that it had prefetched is settled, or its copy begun.
 pub(crate) async fn run(runner: Arc<Runner>, lane: Lane, mut consumer: Consumer) {
     let is_alone = lane == Lane::Suspect;
     let batches = if is_alone { 1 } else { usize::from(runner.config.batches_in_flight) };
-    let size = if is_alone { 1 } else { usize::from(runner.config.batch_messages_max) };
+    let size = if is_alone { 1 } else { batch_messages_max(&runner.config, &runner.registry, lane) };
     let slots = Arc::new(Semaphore::new(batches));
     let tasks = TaskTracker::new();
     let desk = Desk { runner: Arc::clone(&runner), lane, settler: consumer.settler() };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use contract::topology::Lane;
 use contract::{KindInfo, Message, Meta, Worker};
 use fault::JobError;
 use futures_util::future::BoxFuture;
@@ -46,6 +47,16 @@ impl Registry {
     /// The kinds that have a job here.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.jobs.keys().copied()
+    }
+
+    /// Messages of a lane that one batch can use: what the largest batch of its kinds may be. A lane without a kind of its
+    /// own has no such bound.
+    ///
+    /// A worker takes no more of a lane than that, so that long messages are spread over processes instead of waiting in
+    /// the hands of one.
+    pub(crate) fn messages_max(&self, lane: Lane) -> usize {
+        let of_lane = self.jobs.values().filter(|job| job.info().lane == lane);
+        of_lane.map(|job| job.messages_max()).max().unwrap_or(usize::MAX)
     }
 
     pub(crate) fn find(&self, kind: &str) -> Option<Arc<dyn AnyJob>> {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use broker::consumer::{Subscription, consume};
 use broker::{Consumer, Publisher};
-use clap::Parser;
 use contract::topology::{self, Lane};
 use store::Store;
 use telemetry::field;
@@ -25,8 +24,8 @@ use crate::relay::{Relay, Wake};
 use crate::{lane, parker};
 
 /// Everything that a worker can be told. A bad value is one line on stderr that names flag and variable, exit code 2.
-#[derive(Debug, Clone, Parser)]
-#[command(version, about = "A worker of Muster: consumes its queues and writes to Postgres", long_about = None)]
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
@@ -65,6 +64,9 @@ pub enum RunError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The jobs cannot be made: a flag of the worker's own is unusable.
+    #[error("{0}")]
+    Jobs(String),
     /// What was in hand could not be finished in time; the broker gives it to the next process.
     #[error("still busy {} ms after the signal to stop (--grace-ms, MUSTER_GRACE_MS)", .0.as_millis())]
     GraceOver(Duration),
@@ -77,12 +79,12 @@ pub enum RunError {
 pub async fn run(
     program: Program,
     args: &Args,
-    jobs: impl FnOnce(&Store) -> Registry,
+    jobs: impl AsyncFnOnce(&Store) -> Result<Registry, String>,
     metrics: telemetry::MetricsHandle,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let store = Store::lazy(&args.store, program.name)?;
-    let registry = jobs(&store);
+    let registry = jobs(&store).await.map_err(RunError::Jobs)?;
     let ended = CancellationToken::new();
     let _probes_end = ended.clone().drop_guard();
     // The address first: a worker that cannot be probed consumes nothing.
@@ -129,7 +131,7 @@ impl Parts {
         let (consumers, consuming) = consume(
             &args.broker,
             &format!("{} consume", program.name),
-            &subscriptions(worker, &args.worker),
+            &subscriptions(&registry, &args.worker),
             stop.clone(),
         );
         let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect());
@@ -208,12 +210,20 @@ async fn join(task: JoinHandle<()>) {
 }
 
 /// The worker's lanes in the order of [`Lane::ALL`], then the landing.
-fn subscriptions(worker: contract::Worker, config: &Config) -> Vec<Subscription> {
-    let batches = config.batch_messages_max.saturating_mul(2);
-    let prefetch = |lane: &Lane| if *lane == Lane::Suspect { 1 } else { batches };
+fn subscriptions(registry: &Registry, config: &Config) -> Vec<Subscription> {
+    // two batches, or one for each that may run at once where they are small
+    let prefetch = |lane: &Lane| {
+        let size = lane::batch_messages_max(config, registry, *lane);
+        let running = size.saturating_mul(usize::from(config.batches_in_flight));
+        let most = usize::from(config.batch_messages_max).saturating_mul(2);
+        u16::try_from(size.saturating_mul(2).max(running.min(most))).unwrap_or(u16::MAX)
+    };
     let mut subscriptions: Vec<Subscription> = Lane::ALL
         .iter()
-        .map(|lane| Subscription { queue: topology::queue(worker, *lane), prefetch: prefetch(lane) })
+        .map(|lane| Subscription {
+            queue: topology::queue(registry.worker(), *lane),
+            prefetch: if *lane == Lane::Suspect { 1 } else { prefetch(lane) },
+        })
         .collect();
     subscriptions.push(Subscription { queue: topology::LANDING.to_owned(), prefetch: parker::BATCH_MESSAGES_MAX });
     subscriptions
@@ -224,16 +234,5 @@ fn limits(args: &Args) -> Limits {
         attempts_max: args.worker.attempts_max,
         age_max: Duration::from_secs(args.worker.age_s_max),
         ladder: args.broker.ladder(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        use clap::CommandFactory as _;
-        Args::command().debug_assert();
     }
 }

@@ -120,7 +120,7 @@ impl Scripted {
         let (_, guard) = telemetry::scoped("scripted", &args.telemetry).expect("it can be set up");
         let metrics = guard.metrics();
         self.running = Some(tokio::spawn(async move {
-            let jobs = |_: &store::Store| Registry::new(Worker::Alert).with(script);
+            let jobs = async |_: &store::Store| Ok(Registry::new(Worker::Alert).with(script));
             worker::run(Program { name: "scripted", version: "0" }, &args, jobs, metrics, stop).await
         }));
     }
