@@ -8,6 +8,7 @@ mod migrate;
 mod outbox;
 mod parked;
 mod tenant;
+mod token;
 
 use std::future::Future;
 use std::time::Duration;
