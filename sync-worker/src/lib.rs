@@ -1,1 +1,3 @@
-//! Consumes client and device sync and writes it to Postgres.
+//! sync-worker: reads Tactical's clients and devices and writes them to Postgres.
+
+pub mod os;

@@ -5,6 +5,7 @@
 
 mod ending;
 mod programs;
+mod sync;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::process::Process;
 use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
 use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
 
-pub use programs::{PEPPER, Program};
+pub use programs::{PEPPER, Program, VAULT_KEY};
 
 /// The shortest delay of a fleet's ladder; the longest is 3,600 times as long, so nothing may have to wait for it.
 const RETRY_BASE_MS: u64 = 5;
@@ -30,6 +31,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 #[derive(Debug, Default)]
 pub struct Builder {
     workers: usize,
+    sync_workers: usize,
     without_gateway: bool,
     private_broker: bool,
     proxies: bool,
@@ -43,6 +45,7 @@ pub struct Fleet {
     simulator: Option<Simulator>,
     gateway: Option<Program>,
     workers: Vec<Program>,
+    sync_workers: Vec<Program>,
     connection: Connection,
     environment: Vec<(String, String)>,
     expected: Expected,
@@ -93,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
+        self
+    }
+
+    /// So many sync workers; none by default, and then the refreshes that observed alerts ask for are left lying.
+    #[must_use]
+    pub fn sync_workers(mut self, count: usize) -> Self {
+        self.sync_workers = count;
         self
     }
 
@@ -147,6 +157,7 @@ impl Builder {
             simulator: None,
             gateway: None,
             workers: Vec::new(),
+            sync_workers: Vec::new(),
             connection,
             environment,
             expected: Expected::default(),
@@ -156,7 +167,7 @@ impl Builder {
             place,
             database,
         };
-        fleet.start_all(self.workers, !self.without_gateway).await;
+        fleet.start_all(self.workers, self.sync_workers, !self.without_gateway).await;
         if let Some(config) = self.simulator {
             let webhook = Some(WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));
             let started = Simulator::start(SimulatorConfig { webhook, ..config }).await;
@@ -188,18 +199,19 @@ impl Fleet {
         Builder::default()
     }
 
-    async fn start_all(&mut self, workers: usize, gateway: bool) {
+    async fn start_all(&mut self, workers: usize, sync_workers: usize, gateway: bool) {
         // begun one after the other and awaited together: each spends a second on new queues
-        let mut begun: Vec<Program> = (0..workers).map(|n| self.begin_worker(n)).collect();
+        let mut begun: Vec<Program> = (0..workers).map(|n| self.begin_worker("alert-worker", n)).collect();
+        let mut syncing: Vec<Program> = (0..sync_workers).map(|n| self.begin_worker("sync-worker", n)).collect();
         let mut gateway = gateway.then(|| Program::begin("ingest-gateway", "ingest-gateway", &self.environment));
-        for program in begun.iter_mut().chain(&mut gateway) {
+        for program in begun.iter_mut().chain(&mut syncing).chain(&mut gateway) {
             program.ready().await;
         }
-        (self.workers, self.gateway) = (begun, gateway);
+        (self.workers, self.sync_workers, self.gateway) = (begun, syncing, gateway);
     }
 
-    fn begin_worker(&self, number: usize) -> Program {
-        Program::begin("alert-worker", &format!("alert-worker {}", number + 1), &self.environment)
+    fn begin_worker(&self, program: &'static str, number: usize) -> Program {
+        Program::begin(program, &format!("{program} {}", number + 1), &self.environment)
     }
 
     /// Starts one more worker; its place in [`Fleet::worker`].
@@ -207,7 +219,7 @@ impl Fleet {
     /// # Panics
     /// If it does not become ready.
     pub async fn add_worker(&mut self) -> usize {
-        let mut worker = self.begin_worker(self.workers.len());
+        let mut worker = self.begin_worker("alert-worker", self.workers.len());
         worker.ready().await;
         self.workers.push(worker);
         self.workers.len() - 1
@@ -340,7 +352,7 @@ impl Fleet {
     pub async fn until_idle(&self) {
         let (client, store) = (self.amqp(), self.store());
         until(DEADLINE * 3, async || {
-            let mut left = ending::left(client, &queues(self.ladder())).await;
+            let mut left = ending::left(client, &self.queues()).await;
             left.retain(|(_, depth)| *depth != Some(0));
             let outbox = store::outbox::count(&store).await.map_err(|error| error.to_string())?;
             if left.is_empty() && outbox == 0 { Ok(()) } else { Err(format!("{left:?}, {outbox} in the outbox")) }
@@ -348,19 +360,20 @@ impl Fleet {
         .await;
     }
 
+    /// Every queue that must be empty at the end. Where nobody syncs, the refreshes that alerts ask for may lie.
+    fn queues(&self) -> Vec<String> {
+        let mut queues = vec![topology::LANDING.to_owned()];
+        let is_taken = |worker: &&Worker| **worker != Worker::Sync || !self.sync_workers.is_empty();
+        for worker in Worker::ALL.iter().filter(is_taken) {
+            queues.extend(Lane::ALL.iter().map(|lane| topology::queue(*worker, *lane)));
+        }
+        queues.extend(self.ladder().rungs().iter().map(|rung| topology::rung_queue(*rung)));
+        queues
+    }
+
     fn ladder(&self) -> Ladder {
         let set = self.environment.iter().rev().find(|(name, _)| name == "MUSTER_RETRY_BASE_MS");
         let base_ms = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(RETRY_BASE_MS);
         Ladder::new(Duration::from_millis(base_ms))
     }
-}
-
-/// Every queue that Muster declares.
-fn queues(ladder: Ladder) -> Vec<String> {
-    let mut queues = vec![topology::LANDING.to_owned()];
-    for worker in Worker::ALL {
-        queues.extend(Lane::ALL.iter().map(|lane| topology::queue(*worker, *lane)));
-    }
-    queues.extend(ladder.rungs().iter().map(|rung| topology::rung_queue(*rung)));
-    queues
 }

@@ -1,6 +1,6 @@
 //! The end of a fleet: its programs drain, and then nothing may be left that the test did not expect.
 
-use super::{Expected, Fleet, Program, STOP_DEADLINE, queues};
+use super::{Expected, Fleet, Program, STOP_DEADLINE};
 use crate::amqp::Client;
 
 /// Depths of queues; None where there is no such queue or no broker.
@@ -20,9 +20,11 @@ impl Drop for Fleet {
             return;
         }
         let gateway: Vec<Program> = self.gateway.take().into_iter().collect();
-        let workers = std::mem::take(&mut self.workers);
+        let queues = self.queues();
+        let mut workers = std::mem::take(&mut self.workers);
+        workers.append(&mut self.sync_workers);
         let (url, database_url) = (self.amqp().url().to_owned(), self.database.url().to_owned());
-        let (expected, queues) = (self.expected.clone(), queues(self.ladder()));
+        let expected = self.expected.clone();
         // `drop` cannot await; what is asked anew there belongs to another runtime
         let ended = crate::apart(move || async move {
             stop(gateway).await;

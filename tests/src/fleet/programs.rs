@@ -15,6 +15,8 @@ use crate::until;
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// The key of the hooks' digests.
 pub const PEPPER: &str = "the pepper of the fleet tests";
+/// The key that seals the tenants' secrets.
+pub const VAULT_KEY: &str = "6d757374657220666c656574207465737473207661756c74206b657920303031";
 
 /// A program with the address of its probes.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ pub(super) fn environment(amqp_url: &str, database_url: &str, state: &Path) -> V
         ("MUSTER_GATEWAY_STATE_DIR", &state.display().to_string()),
         ("MUSTER_HOOK_PEPPER", PEPPER),
         ("MUSTER_LOG_FORMAT", "json"),
+        ("MUSTER_VAULT_KEY", VAULT_KEY),
+        // the simulator has no certificate and no public address
+        ("MUSTER_TACTICAL_ALLOW_HTTP", "true"),
+        ("MUSTER_TACTICAL_ALLOW_NETWORKS", "127.0.0.0/8"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
