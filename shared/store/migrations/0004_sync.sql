@@ -27,6 +27,10 @@ create table muster.connection (
     -- one login at a time: whoever has it until then; and none before then (the server throttles)
     login_claimed_until timestamptz,
     login_not_before    timestamptz,
+    -- the programs' own logins are paid for up to then (they have a budget: see store::connection); a person's cost nothing
+    login_paid_until    timestamptz,
+    -- the server refused user name and password: no program tries them again before a person has changed something
+    login_refused_at    timestamptz,
     -- what the last test of the connection told
     tested_at           timestamptz,
     server_version      varchar(50),

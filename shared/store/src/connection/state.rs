@@ -1,0 +1,146 @@
+//! What a test told of a connection, and its end.
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::{integration_of, lock};
+use crate::audit::{self, Entry};
+use crate::error::Attempt;
+use crate::secret;
+use crate::{Error, Store};
+
+/// Why the runs of a disconnected connection failed.
+const DISCONNECTED: &str = "disconnected";
+/// The column's bound; Tactical's own versions have six characters.
+const VERSION_CHARS_MAX: usize = 50;
+
+/// What a test of a connection told.
+#[derive(Debug, Clone)]
+pub struct TestNote<'a> {
+    /// Whose.
+    pub tenant: Uuid,
+    /// Which.
+    pub integration_id: Uuid,
+    /// The URL that was tested.
+    pub instance_url: &'a str,
+    /// Whether all that a sync needs was answered.
+    pub is_success: bool,
+    /// What the server said of itself; cut to what fits.
+    pub server_version: Option<&'a str>,
+    /// Clients that were seen.
+    pub clients_visible: Option<i32>,
+    /// Agents that were seen.
+    pub agents_visible: Option<i32>,
+}
+
+/// Notes a test with its audit row; whether the connection is active now.
+///
+/// A success makes it active, and says that the mappings belong to this URL where there is none yet. Where the URL was
+/// changed during the test nothing is noted.
+///
+/// # Errors
+/// What the database said.
+pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Result<bool, Error> {
+    let what = format!("note the test of connection {}", note.integration_id);
+    store
+        .within(what.clone(), store.work_ends(), async {
+            let mut transaction = store.pool().begin().await.attempt(what.clone())?;
+            lock(&mut transaction, note.tenant, note.integration_id).await?;
+            let is_active = note_in(&mut transaction, note).await.attempt(what.clone())?;
+            audit::insert(&mut transaction, entry).await?;
+            transaction.commit().await.attempt(what.clone())?;
+            Ok(is_active)
+        })
+        .await
+}
+
+async fn note_in(connection: &mut PgConnection, note: &TestNote<'_>) -> Result<bool, sqlx::Error> {
+    // a NUL is no text of Postgres'
+    let version =
+        note.server_version.map(|text| text.replace('\0', "").chars().take(VERSION_CHARS_MAX).collect::<String>());
+    let activated = sqlx::query_scalar!(
+        r#"update rmm_integrations
+           set connected_at = case when $4 and is_active is not true then now() else connected_at end,
+               updated_at = case when $4 and is_active is not true then now() else updated_at end,
+               is_active = is_active is true or $4
+           where tenant = $1 and integration_id = $2 and instance_url = $3
+           returning is_active as "is_active!""#,
+        note.tenant,
+        note.integration_id,
+        note.instance_url,
+        note.is_success
+    );
+    let Some(is_active) = activated.fetch_optional(&mut *connection).await? else {
+        return sqlx::query_scalar!(
+            r#"select coalesce(is_active, false) as "is_active!" from rmm_integrations
+               where tenant = $1 and integration_id = $2"#,
+            note.tenant,
+            note.integration_id
+        )
+        .fetch_one(connection)
+        .await;
+    };
+    sqlx::query_file!(
+        "sql/connection/note_test.sql",
+        note.tenant,
+        note.integration_id,
+        version,
+        note.clients_visible,
+        note.agents_visible,
+        note.is_success,
+        note.instance_url
+    )
+    .execute(connection)
+    .await?;
+    Ok(is_active)
+}
+
+/// Ends a connection with its audit row, in one transaction: it is not active, its secrets are gone, its open runs have
+/// failed. Mappings, assets and the hook's row stay. `false`: the tenant has no connection.
+///
+/// # Errors
+/// What the database said.
+pub async fn disconnect(store: &Store, tenant: Uuid, entry: &Entry) -> Result<bool, Error> {
+    let what = format!("disconnect tenant {tenant}");
+    store
+        .within(what.clone(), store.work_ends(), async {
+            let mut transaction = store.pool().begin().await.attempt(what.clone())?;
+            let Some(integration_id) = integration_of(&mut transaction, tenant).await? else { return Ok(false) };
+            lock(&mut transaction, tenant, integration_id).await?;
+            end(&mut transaction, tenant, integration_id).await.attempt(what.clone())?;
+            secret::delete_all(&mut transaction, tenant).await?;
+            audit::insert(&mut transaction, entry).await?;
+            transaction.commit().await.attempt(what.clone())?;
+            Ok(true)
+        })
+        .await
+}
+
+async fn end(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update rmm_integrations
+         set is_active = false, updated_at = now(),
+             sync_status = case when sync_status = 'syncing' then 'error' else sync_status end,
+             sync_error = case when sync_status = 'syncing' then $3 else sync_error end
+         where tenant = $1 and integration_id = $2",
+        tenant,
+        integration_id,
+        DISCONNECTED
+    )
+    .execute(&mut *connection)
+    .await?;
+    // whoever is logging in must not leave its token here
+    sqlx::query!(
+        "update muster.connection
+         set code_wanted_at = null, login_refused_at = null, login_claimed_until = null
+         where tenant = $1 and integration_id = $2",
+        tenant,
+        integration_id
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_file!("sql/connection/end_runs.sql", tenant, integration_id, DISCONNECTED)
+        .execute(connection)
+        .await
+        .map(drop)
+}
