@@ -3,6 +3,7 @@
 mod migrate;
 mod secret;
 mod tenant;
+mod token;
 mod webhook;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Tenant(OnStore<tenant::Command>),
     /// Replace a webhook's secret
     Webhook(OnStore<webhook::Command>),
+    /// Make, list and revoke tokens of the console's API
+    Token(OnStore<token::Command>),
 }
 
 /// Commands that work on the database itself; its flags stand before the word that says what to do.
@@ -59,6 +62,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(database) => on_store(&database, migrate::run).await,
         Command::Tenant(it) => on_store(&it.database, async |store| tenant::run(store, it.command).await).await,
         Command::Webhook(it) => on_store(&it.database, async |store| webhook::run(store, it.command).await).await,
+        Command::Token(it) => on_store(&it.database, async |store| token::run(store, it.command).await).await,
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn read_webhook_secret(path: &Path) -> anyhow::Result<SecretString> {
     Ok(secret)
 }
 
-fn read_file(path: &Path, what: &str) -> anyhow::Result<SecretString> {
+pub(crate) fn read_file(path: &Path, what: &str) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {what} from {}", path.display()))?;
     Ok(text.trim_matches(['\r', '\n']).into())
 }

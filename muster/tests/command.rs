@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use store::hook::{self, HookState};
 use store::testing::TestDatabase;
+use store::token::{self, Judged, Permission};
 use uuid::Uuid;
 
 const PEPPER: &str = "a pepper of the tests";
@@ -114,6 +115,41 @@ async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
         let list = done(&database, &["tenant", "list"]);
         assert!(list.contains(&id) && list.contains(word) && list.contains("https://api.example.com"), "{list}");
     }
+}
+
+#[tokio::test]
+async fn a_token_stands_alone_on_stdout_and_is_good_until_it_is_revoked() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4().to_string());
+    connect(&database, tenant.parse().unwrap(), &[]);
+    let add = ["token", "add", "--name", "a script", "--permission", "asset:read", "--permission", "asset:update"];
+    let text = done(&database, &[&add[..], &["--tenant", &tenant, "--days", "30"]].concat());
+    assert_eq!(text.lines().count(), 1, "{text:?}");
+    let Judged::Good(token) = token::judge(&database.store(), text.trim()).await.unwrap() else { panic!("{text:?}") };
+    assert_eq!(token.permissions, [Permission::AssetRead, Permission::AssetUpdate]);
+    assert_eq!((token.tenant.unwrap().to_string(), token.name.as_str()), (tenant, "a script"));
+    assert!(token.expires_at.is_some());
+
+    let (id, list) = (token.token_id.to_string(), done(&database, &["token", "list"]));
+    assert!(list.contains(&format!("{id}  good")) && !list.contains(text.trim()), "{list}");
+    for _ in 0..2 {
+        done(&database, &["token", "revoke", &id]);
+        assert_eq!(token::judge(&database.store(), text.trim()).await.unwrap(), Judged::Revoked);
+    }
+    assert!(done(&database, &["token", "list", "--json"]).contains("revoked_at"));
+}
+
+#[tokio::test]
+async fn a_token_for_every_tenant_is_asked_for_by_name() {
+    let database = TestDatabase::create().await;
+    for arguments in
+        [&["--all-permissions"][..], &["--operator-wide"], &["--operator-wide", "--permission", "asset:eat"]]
+    {
+        refused(&database, &[&["token", "add", "--name", "x"], arguments].concat(), 2);
+    }
+    let text = done(&database, &["token", "add", "--name", "x", "--operator-wide", "--all-permissions"]);
+    let Judged::Good(token) = token::judge(&database.store(), text.trim()).await.unwrap() else { panic!("{text:?}") };
+    assert_eq!((token.tenant, token.permissions), (None, Permission::ALL.to_vec()));
+    refused(&database, &["token", "revoke", &Uuid::new_v4().to_string()], 1);
 }
 
 #[tokio::test]
