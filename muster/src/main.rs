@@ -4,6 +4,7 @@ mod migrate;
 mod secret;
 mod tenant;
 mod token;
+mod vault;
 mod webhook;
 
 use std::process::ExitCode;
@@ -29,6 +30,9 @@ enum Command {
     Migrate(store::Config),
     /// Connect, list, suspend, resume and disconnect tenants
     Tenant(OnStore<tenant::Command>),
+    /// Make a key for tenants' secrets, see which keys are in use, seal everything anew under another one
+    #[command(subcommand)]
+    Vault(vault::Command),
     /// Replace a webhook's secret
     Webhook(OnStore<webhook::Command>),
     /// Make, list and revoke tokens of the console's API
@@ -61,6 +65,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Migrate(database) => on_store(&database, migrate::run).await,
         Command::Tenant(it) => on_store(&it.database, async |store| tenant::run(store, it.command).await).await,
+        Command::Vault(it) => vault::run(it).await,
         Command::Webhook(it) => on_store(&it.database, async |store| webhook::run(store, it.command).await).await,
         Command::Token(it) => on_store(&it.database, async |store| token::run(store, it.command).await).await,
     }
