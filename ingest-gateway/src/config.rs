@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use axum::http::StatusCode;
 use clap::Parser;
-use secrecy::SecretString;
 use telemetry::command::{self, Refused};
-
-/// A shorter pepper could be guessed from a stolen table of digests.
-const PEPPER_BYTES_MIN: usize = 16;
 
 /// Turns Tactical's webhooks into messages.
 #[derive(Debug, Clone, Parser)]
@@ -31,14 +29,9 @@ pub struct Config {
     #[arg(long, env = "MUSTER_GATEWAY_STATE_DIR", default_value = "muster-gateway-state")]
     pub state_dir: PathBuf,
 
-    /// Key of the secrets' digests, at least 16 bytes, the same everywhere; prefer the variable or the file
-    #[arg(long, env = "MUSTER_HOOK_PEPPER", hide_env_values = true, value_parser = secret,
-          required_unless_present = "hook_pepper_file")]
-    pub hook_pepper: Option<SecretString>,
-
-    /// File that holds the pepper instead; line ends around it do not count
-    #[arg(long, env = "MUSTER_HOOK_PEPPER_FILE")]
-    pub hook_pepper_file: Option<PathBuf>,
+    /// Key of the secrets' digests.
+    #[command(flatten)]
+    pub pepper: store::pepper::Config,
 
     /// Every limit of the gateway.
     #[command(flatten)]
@@ -135,31 +128,20 @@ impl Config {
     pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, Refused> {
         command::read(arguments)
     }
-
-    /// The pepper, from the variable or the file.
-    ///
-    /// # Errors
-    /// One line for stderr: the file cannot be read, or the pepper is too short.
-    pub fn pepper(&self) -> Result<SecretString, String> {
-        let (pepper, origin) = match (&self.hook_pepper, &self.hook_pepper_file) {
-            (Some(pepper), _) => (pepper.clone(), "MUSTER_HOOK_PEPPER".to_owned()),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    format!("--hook-pepper-file (MUSTER_HOOK_PEPPER_FILE): read {}: {error}", path.display())
-                })?;
-                (SecretString::from(text.trim_matches(['\r', '\n'])), path.display().to_string())
-            }
-            (None, None) => return Err("--hook-pepper (MUSTER_HOOK_PEPPER) is missing".to_owned()),
-        };
-        if secrecy::ExposeSecret::expose_secret(&pepper).len() < PEPPER_BYTES_MIN {
-            return Err(format!("--hook-pepper ({origin}) is shorter than {PEPPER_BYTES_MIN} bytes"));
-        }
-        Ok(pepper)
-    }
 }
 
-fn secret(value: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(value))
+impl Limits {
+    /// Those that the listener keeps; an accepted sender may idle.
+    pub(crate) fn listener(&self) -> listener::Limits {
+        listener::Limits {
+            connections_max: self.connections_max,
+            header_read_timeout: Duration::from_millis(self.header_read_timeout_ms),
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            header_bytes_max: self.header_bytes_max,
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            is_known: |status| status == StatusCode::ACCEPTED,
+        }
+    }
 }
 
 fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {

@@ -91,13 +91,13 @@ fn a_pepper_comes_from_its_file_and_has_a_least_length() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pepper");
     let mut config = with(&[]).unwrap();
-    config.hook_pepper = None;
-    config.hook_pepper_file = Some(file.clone());
-    assert!(config.pepper().unwrap_err().contains("MUSTER_HOOK_PEPPER_FILE"));
+    config.pepper.hook_pepper = None;
+    config.pepper.hook_pepper_file = Some(file.clone());
+    assert!(config.pepper.read().unwrap_err().contains("MUSTER_HOOK_PEPPER_FILE"));
     std::fs::write(&file, "0123456789abcdef\n").unwrap();
-    assert_eq!(config.pepper().unwrap().expose_secret(), "0123456789abcdef");
+    assert_eq!(config.pepper.read().unwrap().expose_secret(), "0123456789abcdef");
     std::fs::write(&file, "0123456789abcde\n").unwrap();
-    assert!(config.pepper().unwrap_err().contains("16 bytes"));
-    config.hook_pepper_file = None;
-    assert!(config.pepper().is_err());
+    assert!(config.pepper.read().unwrap_err().contains("16 bytes"));
+    config.pepper.hook_pepper_file = None;
+    assert!(config.pepper.read().is_err());
 }

@@ -7,10 +7,8 @@ mod answer;
 pub mod config;
 pub mod hooks;
 pub mod parse;
-mod patience;
 pub mod publish;
 mod run;
-mod serve;
 mod webhook;
 
 pub use config::Config;

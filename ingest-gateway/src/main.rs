@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(refused) => return fail(&refused.to_string(), EXIT_CONFIG),
     };
-    if let Err(line) = config.pepper().map(drop).and_then(|()| config.broker.check()) {
+    if let Err(line) = config.pepper.read().map(drop).and_then(|()| config.broker.check()) {
         return fail(&line, EXIT_CONFIG);
     }
     let telemetry = match telemetry::init("ingest-gateway", &config.telemetry) {

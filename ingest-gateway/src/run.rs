@@ -7,6 +7,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::any;
 use broker::Publisher;
+use contract::webhook::PATH;
+use listener::serve;
 use secrecy::SecretString;
 use store::Store;
 use telemetry::MetricsHandle;
@@ -17,12 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Answer;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::hooks::source::HookSource;
 use crate::publish::Publish;
-use crate::serve::serve;
-use crate::webhook::{Gateway, PATH, receive};
+use crate::webhook::{Gateway, receive};
 
 /// Why the gateway did not start, or not end well.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ impl Running {
 /// # Errors
 /// [`RunError`]; nothing is left bound.
 pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationToken) -> Result<(), RunError> {
-    let pepper = config.pepper().map_err(RunError::Config)?;
+    let pepper = config.pepper.read().map_err(RunError::Config)?;
     let store = Store::lazy(&config.database, "ingest-gateway")
         .map_err(|error| RunError::Config(format!("--database-url (MUSTER_DATABASE_URL): {error}")))?;
     // it outlives the requests: what they still publish is confirmed first
@@ -146,7 +147,7 @@ async fn live(
     });
     // metrics are shown until the drain is over
     let drained = CancellationToken::new();
-    let limits: &Limits = &gateway.limits;
+    let limits = &gateway.limits.listener();
     let admin_serving = async {
         if let Some((listener, router)) = admin {
             serve(listener, router, limits, drained.clone()).await;

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use broker::PublishError;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound as _, Utc};
+use contract::webhook::{HEADER, PATH};
 use contract::{AlertObserved, Meta};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use listener::body::{self, BodyError};
 use sha2::{Digest as _, Sha256};
 use store::hook::HookState;
 use telemetry::{field, metric, trace};
@@ -27,10 +28,6 @@ use crate::config::Limits;
 use crate::hooks::{Denied, Hooks, Known};
 use crate::parse::{Alert, Parsed, parse};
 use crate::publish::{Publish, traced};
-
-/// Where webhooks come in; AlgaPSA's path, so that an existing template keeps working.
-pub(crate) const PATH: &str = "/api/webhooks/tacticalrmm";
-const SECRET_HEADER: &str = "x-alga-webhook-secret";
 
 /// What a request needs.
 pub(crate) struct Gateway {
@@ -131,7 +128,7 @@ impl Gateway {
     }
 
     async fn authenticate(&self, tenant: Uuid, headers: &HeaderMap) -> Result<Known, Answer> {
-        let secret = headers.get(SECRET_HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let secret = headers.get(HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()));
         self.hooks.authenticate(tenant, secret.as_deref()).await.map_err(|denied| match denied {
             Denied::NothingLoaded => self.unavailable("no_hooks"),
             Denied::CannotAsk => self.unavailable("hook_unknown"),
@@ -141,18 +138,12 @@ impl Gateway {
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
         let bytes_max = self.limits.body_bytes_max;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|bytes| bytes > bytes_max) {
-            return Err(Answer::too_large(bytes_max));
-        }
         let limit = Duration::from_millis(self.limits.body_read_timeout_ms);
-        match tokio::time::timeout(limit, Limited::new(body, bytes_max).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::too_large(bytes_max)),
-            Ok(Err(_)) => Err(Answer::body_broken()),
-            Err(_) => Err(Answer::body_timeout()),
-        }
+        body::read(headers, body, bytes_max, limit).await.map_err(|error| match error {
+            BodyError::TooLarge => Answer::too_large(bytes_max),
+            BodyError::Broken => Answer::body_broken(),
+            BodyError::TimedOut => Answer::body_timeout(),
+        })
     }
 
     async fn publish(&self, caller: &Caller, alert: Alert, body: &[u8]) -> Result<Answer, Answer> {

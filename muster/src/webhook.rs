@@ -13,12 +13,8 @@ use uuid::Uuid;
 
 use crate::secret::{PepperFlags, read_webhook_secret};
 
-/// The header that carries the secret.
-pub(crate) const HEADER: &str = "X-Alga-Webhook-Secret";
-/// The body of the failure action: ids and enums only, so that no value of a check can break the JSON.
-pub(crate) const FAILURE_BODY: &str = r#"{"event":"trigger","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
-/// The body of the resolved action.
-pub(crate) const RESOLVED_BODY: &str = r#"{"event":"resolve","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
+pub(crate) use contract::webhook::{FAILURE_BODY, HEADER, RESOLVED_BODY};
+
 /// A day, in seconds: time to paste the new secret into Tactical while the old one still works.
 pub(crate) const GRACE_S: u64 = 24 * 60 * 60;
 /// A month, in seconds: an old secret that is good for longer was not replaced.
@@ -82,7 +78,7 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
 #[must_use]
 pub(crate) fn url(gateway: &Url, tenant: Uuid) -> Url {
     let mut url = gateway.clone();
-    let path = format!("{}/api/webhooks/tacticalrmm", gateway.path().trim_end_matches('/'));
+    let path = format!("{}{}", gateway.path().trim_end_matches('/'), contract::webhook::PATH);
     url.set_path(&path);
     url.set_query(Some(&format!("tenant={tenant}")));
     url

@@ -9,6 +9,7 @@ pub mod event;
 pub mod id;
 pub mod sync;
 pub mod topology;
+pub mod webhook;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -22,6 +22,7 @@ pub mod migrate;
 pub mod organization;
 pub mod outbox;
 pub mod parked;
+pub mod pepper;
 pub mod run;
 pub mod secret;
 pub mod tenant;

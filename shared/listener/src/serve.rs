@@ -1,6 +1,4 @@
 //! The accept loop: a connection has a permit before it is accepted, and limits on all that it may make us wait for.
-//!
-//! `axum::serve` has neither a header timeout nor a cap, which is why this is our own.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,23 +15,38 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Limits;
 use crate::patience::{Patient, Turn, Turns};
 
 /// Rest after a failed accept: it fails for want of file descriptors, and would fail again at once.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// Tactical sends about ten headers.
+/// Tactical and a browser send about ten headers, a proxy adds some.
 const HEADERS_MAX: usize = 64;
 
+/// The limits of one listener.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; the next ones wait in the listener's backlog.
+    pub connections_max: usize,
+    /// Longest wait for a request's line and headers, from the opening of the connection or the answer before.
+    pub header_read_timeout: Duration,
+    /// Longest wait for the next request of a sender that [`Limits::is_known`].
+    pub idle_timeout: Duration,
+    /// Buffer for the line and the headers of a request; hyper refuses one below 8 KiB.
+    pub header_bytes_max: usize,
+    /// Longest wait for open requests once the listener is told to stop.
+    pub drain_timeout: Duration,
+    /// Which answers make their receiver known: it may idle longer than a stranger.
+    pub is_known: fn(StatusCode) -> bool,
+}
+
 /// Serves until `cancel`, then lets open requests finish, at most for the drain's time.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: &Limits, cancel: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, cancel: CancellationToken) {
     let connections = TaskTracker::new();
     cancel.run_until_cancelled(accept(&listener, &router, limits, &cancel, &connections)).await;
     // from here on the system refuses new connections
     drop(listener);
     connections.close();
-    let limit = Duration::from_millis(limits.drain_timeout_ms);
-    if tokio::time::timeout(limit, connections.wait()).await.is_err() {
+    if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain timed out, open requests are dropped");
     }
 }
@@ -68,16 +81,15 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, can
     // an answer is one small packet; waiting for a second one would only delay it
     let _ = stream.set_nodelay(true);
     let turns = Turns::default();
-    let head_timeout = Duration::from_millis(limits.header_read_timeout_ms);
-    let stream = Patient::new(stream, turns.clone(), head_timeout, Duration::from_millis(limits.idle_timeout_ms));
+    let stream = Patient::new(stream, turns.clone(), limits.header_read_timeout, limits.idle_timeout);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         turns.set(Turn::Ours);
         let (answering, turns) = (router.call(request), turns.clone());
         async move {
             let answer = answering.await;
-            let was_accepted = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::ACCEPTED);
-            turns.set(if was_accepted { Turn::Accepted } else { Turn::Stranger });
+            let is_known = answer.as_ref().is_ok_and(|answer| (limits.is_known)(answer.status()));
+            turns.set(if is_known { Turn::Known } else { Turn::Stranger });
             answer
         }
     });

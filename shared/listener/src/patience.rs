@@ -1,4 +1,4 @@
-//! A stream that loses its patience: soon with strangers and within a head, later with an accepted sender that idles.
+//! A stream that loses its patience: soon with strangers and within a head, later with a known sender that idles.
 //!
 //! hyper has one timeout for both. Three seconds between requests would make a reverse proxy lose webhooks: it sends
 //! one on a connection that we are just closing, and does not repeat a POST. A long wait for everybody would let
@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Turn {
-    /// A request of somebody who has not been accepted.
+    /// A request of somebody who is not known.
     Stranger,
-    /// The next request of a sender who has.
-    Accepted,
+    /// The next request of a sender who is.
+    Known,
     /// The rest of a request's head.
     Head,
     /// Us.
@@ -30,7 +30,7 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    const ALL: [Self; 4] = [Self::Stranger, Self::Accepted, Self::Head, Self::Ours];
+    const ALL: [Self; 4] = [Self::Stranger, Self::Known, Self::Head, Self::Ours];
 }
 
 /// Tells the stream whose turn it is; shared with the service.
@@ -68,7 +68,7 @@ impl<S> Patient<S> {
     /// Starts the time that this turn has.
     fn begin(&mut self, turn: Turn) {
         self.seen = turn;
-        let limit = if turn == Turn::Accepted { self.idle_timeout } else { self.head_timeout };
+        let limit = if turn == Turn::Known { self.idle_timeout } else { self.head_timeout };
         self.timer.as_mut().reset(Instant::now() + limit);
     }
 }
@@ -87,7 +87,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             Poll::Ready(Ok(())) if buffer.filled().len() > filled => {
-                if matches!(turn, Turn::Stranger | Turn::Accepted) {
+                if matches!(turn, Turn::Stranger | Turn::Known) {
                     self.turns.set(Turn::Head);
                     self.begin(Turn::Head);
                 }
