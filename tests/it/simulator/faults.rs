@@ -53,6 +53,23 @@ async fn answers_can_be_slow_broken_cut_or_html() {
     assert!(ask().await.unwrap().text().await.is_err(), "the connection breaks before the end");
 }
 
+#[tokio::test]
+async fn what_was_served_is_counted_and_a_fault_may_strike_one_query() {
+    let simulator = small().await;
+    let control = simulator.control();
+    let kind = FaultKind::ServerError { status: 503 };
+    control.add_fault(Fault { path_prefix: "/agents/?client=2".to_owned(), kind, requests: None });
+    let (_, all) = get(&simulator, "/agents/?client=1", key::ADMIN).await;
+    assert_eq!(get(&simulator, "/agents/?client=2", key::ADMIN).await.0, 503);
+    let served = control.served();
+    let seen: Vec<(&str, u16)> = served.iter().map(|one| (one.target.as_str(), one.status)).collect();
+    assert_eq!(seen, [("/agents/?client=1", 200), ("/agents/?client=2", 503)]);
+    let rows = all.as_array().expect("a list").len() as u64;
+    assert!(served[0].bytes > 500 * rows, "{} bytes for {rows} rows", served[0].bytes);
+    control.forget_served();
+    assert!(control.served().is_empty());
+}
+
 /// `POST /_control/<command>`
 async fn command(simulator: &tests::simulator::Simulator, name: &str, fields: Value) -> (u16, Value) {
     ask(simulator, "POST", &format!("/_control/{name}"), "", Some(fields)).await

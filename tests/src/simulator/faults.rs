@@ -58,7 +58,7 @@ pub enum FaultKind {
 /// A fault and where it strikes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Requests whose path begins with this; empty strikes all.
+    /// Requests whose path and query begin with this; empty strikes all.
     #[serde(default)]
     pub path_prefix: String,
     /// What goes wrong.
@@ -69,9 +69,9 @@ pub struct Fault {
 }
 
 impl World {
-    /// The first fault that strikes a path, counted down.
-    pub(super) fn take_fault(&mut self, path: &str) -> Option<FaultKind> {
-        let place = self.faults.iter().position(|fault| path.starts_with(&fault.path_prefix))?;
+    /// The first fault that strikes a path and query, counted down.
+    pub(super) fn take_fault(&mut self, target: &str) -> Option<FaultKind> {
+        let place = self.faults.iter().position(|fault| target.starts_with(&fault.path_prefix))?;
         let fault = &mut self.faults[place];
         let kind = fault.kind.clone();
         if let Some(requests) = &mut fault.requests {

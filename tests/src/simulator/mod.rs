@@ -52,6 +52,7 @@ mod storm;
 mod subjects;
 pub mod template;
 mod throttle;
+mod traffic;
 mod webhook;
 mod world;
 
@@ -74,6 +75,7 @@ pub use self::core::SERVER_VERSION;
 pub use self::faults::{Fault, FaultKind};
 pub use self::ledger::{AlertTruth, Occasion, SentWebhook};
 pub use self::software::Program;
+pub use self::traffic::Served;
 
 use self::server::Shared;
 use self::world::World;

@@ -78,14 +78,15 @@ pub(super) async fn handle(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = shared.world().take_fault(&path);
+    let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    let method = request.method().to_string();
+    let fault = shared.world().take_fault(&target);
     let before = fault.clone();
-    if let Some(response) = faults::instead(before).await {
-        return response;
-    }
-    let response = answer(shared, peer, request).await;
-    faults::spoil(fault, response)
+    let response = match faults::instead(before).await {
+        Some(response) => response,
+        None => faults::spoil(fault, answer(Arc::clone(&shared), peer, request).await),
+    };
+    shared.world().traffic.note(method, target, response)
 }
 
 async fn answer(shared: Arc<Shared>, peer: SocketAddr, request: Request) -> Response {

@@ -19,6 +19,7 @@ use super::machine::{FirstSeen, Machine, home};
 use super::presence::{Agent, Status, heartbeat};
 use super::software::Program;
 use super::throttle::Throttle;
+use super::traffic::Traffic;
 use super::webhook::Outgoing;
 
 /// Minutes until an agent counts as offline, and as overdue (Tactical's defaults).
@@ -110,6 +111,7 @@ pub(super) struct World {
     pub(super) accounts: Accounts,
     pub(super) throttle: Throttle,
     pub(super) faults: Vec<Fault>,
+    pub(super) traffic: Traffic,
     pub(super) nats_up: bool,
     next_outage: DateTime<Utc>,
     next_resolve: DateTime<Utc>,
@@ -144,6 +146,7 @@ impl World {
             outgoing,
             throttle: Throttle::default(),
             faults: Vec::new(),
+            traffic: Traffic::default(),
             nats_up: true,
             next_outage: now + TimeDelta::seconds(OUTAGE_BEAT_S),
             next_resolve: now + TimeDelta::seconds(RESOLVE_BEAT_S),
