@@ -2,11 +2,13 @@
 
 mod agent;
 mod connect;
+mod connection;
 mod hook;
 mod integration;
 mod migrate;
 mod outbox;
 mod parked;
+mod secret;
 mod tenant;
 mod token;
 
