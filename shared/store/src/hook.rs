@@ -16,6 +16,8 @@ use sha2::Sha256;
 use sqlx::postgres::{PgConnection, PgListener};
 use uuid::Uuid;
 
+use crate::audit::{self, Entry};
+use crate::error::Attempt as _;
 use crate::{Error, Store};
 
 /// The provider whose connections have hooks.
@@ -189,6 +191,29 @@ pub async fn rotate(
         .await
 }
 
+/// As [`rotate`], with the audit of who did it.
+///
+/// # Errors
+/// What the database said.
+pub async fn rotate_by(
+    store: &Store,
+    tenant: Uuid,
+    integration_id: Uuid,
+    digest: &Digest,
+    grace: Duration,
+    entry: &Entry,
+) -> Result<Change, Error> {
+    let what = "rotate a hook's secret";
+    let rotated = async {
+        let mut transaction = store.pool().begin().await.attempt(what)?;
+        let change = set(&mut transaction, tenant, integration_id, digest, grace).await.attempt(what)?;
+        audit::insert(&mut transaction, entry).await?;
+        transaction.commit().await.attempt(what)?;
+        Ok(change)
+    };
+    store.within(what, store.work_ends(), rotated).await
+}
+
 /// Makes or rotates a hook in the caller's transaction.
 pub(crate) async fn set(
     connection: &mut PgConnection,
@@ -248,7 +273,6 @@ impl Changes {
     /// # Errors
     /// [`Error::Outage`] when the connection broke and could not be made again; then listen anew.
     pub async fn next(&mut self) -> Result<(), Error> {
-        use crate::error::Attempt;
         self.0.try_recv().await.attempt("wait for changed hooks").map(drop)
     }
 }

@@ -11,6 +11,7 @@ mod parked;
 mod secret;
 mod tenant;
 mod token;
+mod view;
 
 use std::future::Future;
 use std::time::Duration;
