@@ -53,13 +53,13 @@ async fn world(more: &'static str) -> World {
 
 impl World {
     async fn names(&self, filter: AssetFilter) -> Vec<String> {
-        let found = view::assets(&self.store, self.tenant, &filter, None, 500).await.unwrap();
+        let found = view::assets(&self.store, self.tenant, &filter, None, 500).await.expect("it reads");
         found.into_iter().map(|asset| asset.name).collect()
     }
 }
 
 fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
+    text.parse().expect("a time")
 }
 
 #[tokio::test]
