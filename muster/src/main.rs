@@ -1,7 +1,14 @@
 //! The operators' command: migrates the database, connects tenants, makes tokens, and speaks to the console's API.
 
+mod asset;
+mod connect;
+mod console;
+mod mapping;
 mod migrate;
+mod run;
 mod secret;
+mod show;
+mod sync;
 mod tenant;
 mod token;
 mod vault;
@@ -37,6 +44,24 @@ enum Command {
     Webhook(OnStore<webhook::Command>),
     /// Make, list and revoke tokens of the console's API
     Token(OnStore<token::Command>),
+    /// Save a tenant's connection to Tactical and test it; what is not given stays as it is
+    Connect(Box<connect::Connect>),
+    /// Delete the connection's secrets and end its syncs; mappings and assets stay
+    Disconnect(console::Flags),
+    /// Tell how the connection stands
+    Status(console::Flags),
+    /// Test the connection: what is wrong, and what to do
+    Test(connect::Test),
+    /// Read clients or devices from Tactical now
+    Sync(sync::Sync),
+    /// What syncs have done and are doing
+    #[command(subcommand)]
+    Runs(run::Command),
+    /// Which of the tenant's clients each client of Tactical is
+    #[command(subcommand)]
+    Mappings(mapping::Command),
+    /// List the devices, with the age of their status
+    Assets(asset::Assets),
 }
 
 /// Commands that work on the database itself; its flags stand before the word that says what to do.
@@ -51,7 +76,7 @@ struct OnStore<C: Subcommand> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Muster::parse().command).await {
+    match act(Muster::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // the whole chain in one line
@@ -61,13 +86,21 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn act(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Migrate(database) => on_store(&database, migrate::run).await,
         Command::Tenant(it) => on_store(&it.database, async |store| tenant::run(store, it.command).await).await,
         Command::Vault(it) => vault::run(it).await,
         Command::Webhook(it) => on_store(&it.database, async |store| webhook::run(store, it.command).await).await,
         Command::Token(it) => on_store(&it.database, async |store| token::run(store, it.command).await).await,
+        Command::Connect(flags) => connect::connect(*flags).await,
+        Command::Disconnect(flags) => connect::disconnect(flags).await,
+        Command::Status(flags) => connect::status(flags).await,
+        Command::Test(flags) => connect::test(flags).await,
+        Command::Sync(flags) => sync::run(flags).await,
+        Command::Runs(command) => run::run(command).await,
+        Command::Mappings(command) => mapping::run(command).await,
+        Command::Assets(flags) => asset::run(flags).await,
     }
 }
 

@@ -1,0 +1,181 @@
+//! `muster connect`, `test`, `status` and `disconnect`: a tenant's connection to its Tactical server.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::{bail, ensure};
+use clap::ValueEnum;
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use crate::console::{Console, Flags, INTEGRATION};
+use crate::secret::read_file;
+use crate::show::{Sheet, print_json, text};
+
+/// A code has six digits; some authenticators make eight.
+const CODE_CHARS: std::ops::RangeInclusive<usize> = 6..=8;
+
+/// Which list of devices is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Source {
+    /// The list behind the dashboard, client by client: small, and what the role may see
+    Classic,
+    /// The beta API: everything about each device, a hundred times as large, off by default in Tactical
+    Beta,
+}
+
+/// The flags of `connect`. What is not given stays as it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connect {
+    /// Tactical's API host, e.g. `https://api.example.com`
+    #[arg(long)]
+    url: Option<String>,
+    /// File with an API key of Tactical; or set MUSTER_TACTICAL_API_KEY
+    #[arg(long, conflicts_with = "username")]
+    api_key_file: Option<PathBuf>,
+    /// A user of Tactical who may log in, instead of an API key
+    #[arg(long, requires = "password_file")]
+    username: Option<String>,
+    /// File with that user's password
+    #[arg(long, requires = "username")]
+    password_file: Option<PathBuf>,
+    /// Where the devices are read from
+    #[arg(long)]
+    source: Option<Source>,
+    #[command(flatten)]
+    console: Flags,
+}
+
+/// The flags of `test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// The present TOTP code, where the account needs one; asked for on a terminal
+    #[arg(long)]
+    code: Option<String>,
+    #[command(flatten)]
+    console: Flags,
+}
+
+/// Saves the settings and tests them.
+///
+/// # Errors
+/// What the console said; the test did not succeed.
+pub(crate) async fn connect(flags: Connect) -> anyhow::Result<()> {
+    let settings = flags.settings()?;
+    let console = flags.console.open()?;
+    if !settings.is_empty() {
+        console.send::<Value>(Method::PUT, INTEGRATION, Some(&settings)).await?;
+    }
+    test_with(&console, None).await
+}
+
+/// Tests the connection.
+///
+/// # Errors
+/// What the console said; the test did not succeed.
+pub(crate) async fn test(flags: Test) -> anyhow::Result<()> {
+    test_with(&flags.console.open()?, flags.code).await
+}
+
+/// Tells how the connection stands.
+///
+/// # Errors
+/// What the console said.
+pub(crate) async fn status(flags: Flags) -> anyhow::Result<()> {
+    let console = flags.open()?;
+    let status: Value = console.get(INTEGRATION).await?;
+    if console.json {
+        print_json(&status)?
+    } else {
+        Sheet(&status).print(&mut io::stdout().lock())?
+    }
+    Ok(())
+}
+
+/// Disconnects: the secrets are deleted, nothing is synced any more, mappings and assets stay.
+///
+/// # Errors
+/// What the console said.
+pub(crate) async fn disconnect(flags: Flags) -> anyhow::Result<()> {
+    let console = flags.open()?;
+    let answer: Value = console.post(&format!("{INTEGRATION}/disconnect"), &json!({})).await?;
+    if console.json {
+        print_json(&answer)?;
+    }
+    eprintln!("disconnected: the secrets are deleted, mappings and assets stay");
+    Ok(())
+}
+
+impl Connect {
+    fn settings(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut settings = Map::new();
+        if let Some(url) = &self.url {
+            settings.insert("instance_url".to_owned(), json!(url.trim_end_matches('/')));
+        }
+        if let Some(source) = self.source {
+            let word = source.to_possible_value().expect("no source is hidden").get_name().to_owned();
+            settings.insert("device_source".to_owned(), json!(word));
+        }
+        let api_key = match (&self.api_key_file, std::env::var("MUSTER_TACTICAL_API_KEY")) {
+            (Some(path), _) => Some(read_file(path, "the API key")?),
+            (None, Ok(key)) if self.username.is_none() => Some(SecretString::from(key.trim())),
+            (None, _) => None,
+        };
+        if let Some(key) = api_key {
+            ensure!(!key.expose_secret().is_empty(), "the API key (--api-key-file, MUSTER_TACTICAL_API_KEY) is empty");
+            settings.insert("auth_mode".to_owned(), json!("api_key"));
+            settings.insert("api_key".to_owned(), json!(key.expose_secret()));
+        }
+        if let (Some(username), Some(path)) = (&self.username, &self.password_file) {
+            let password = read_file(path, "the password")?;
+            settings.insert("auth_mode".to_owned(), json!("knox"));
+            settings.insert("username".to_owned(), json!(username));
+            settings.insert("password".to_owned(), json!(password.expose_secret()));
+        }
+        Ok(settings)
+    }
+}
+
+/// Tests, asks for a code where one is needed and somebody is there to give it, and tests again with it.
+async fn test_with(console: &Console, code: Option<String>) -> anyhow::Result<()> {
+    let mut report = test_once(console, code).await?;
+    while matches!(text(&report, "outcome").as_str(), "code_needed" | "code_refused") && io::stdin().is_terminal() {
+        eprintln!("{}", text(&report, "sentence"));
+        let Some(code) = ask_code()? else { break };
+        report = test_once(console, Some(code)).await?;
+    }
+    if console.json {
+        print_json(&report)?
+    } else {
+        Sheet(&report).print(&mut io::stdout().lock())?
+    }
+    let outcome = text(&report, "outcome");
+    if outcome == "ok" {
+        return Ok(());
+    }
+    bail!("{} ({outcome}); {}", text(&report, "sentence"), text(&report, "remedy"))
+}
+
+async fn test_once(console: &Console, code: Option<String>) -> anyhow::Result<Value> {
+    let body = code.map_or_else(|| json!({}), |code| json!({"code": code.trim()}));
+    console.post(&format!("{INTEGRATION}/test"), &body).await
+}
+
+/// A code from the terminal; `None`: an empty line, which gives up.
+fn ask_code() -> anyhow::Result<Option<String>> {
+    loop {
+        eprint!("TOTP code (empty to give up): ");
+        io::stderr().flush()?;
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        let code = line.trim();
+        if code.is_empty() {
+            return Ok(None);
+        }
+        if CODE_CHARS.contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Some(code.to_owned()));
+        }
+        eprintln!("a code has six digits");
+    }
+}

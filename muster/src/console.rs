@@ -1,0 +1,197 @@
+//! A client of the console's API: where it is, who asks, and every failure as one line that says what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use crate::secret::read_file;
+
+/// Where everything about the connection to Tactical stands.
+pub(crate) const INTEGRATION: &str = "/integrations/tacticalrmm";
+/// The console itself waits this long for Tactical at most: a connection test asks each endpoint once.
+const TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer that is no problem document is shown up to here.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// Where the console is and who asks.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Console")]
+pub(crate) struct Flags {
+    /// The console, e.g. `https://muster.example.com`
+    #[arg(long, env = "MUSTER_CONSOLE_URL")]
+    console_url: Url,
+    /// File with the token for the console's API; or set MUSTER_TOKEN. `muster token add` makes one
+    #[arg(long, env = "MUSTER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The tenant's id
+    #[arg(long, env = "MUSTER_TENANT")]
+    tenant: Uuid,
+    /// Print the API's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the console.
+#[derive(Debug)]
+pub(crate) struct Console {
+    http: reqwest::Client,
+    url: Url,
+    token: SecretString,
+    tenant: Uuid,
+    /// Whether the answer is printed as it is.
+    pub(crate) json: bool,
+}
+
+/// What the console refused, as it said it (RFC 9457).
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// The problem's own members, for whoever must tell refusals apart.
+    pub(crate) problem: Value,
+}
+
+impl Flags {
+    /// A client that has checked nothing yet but what was given.
+    ///
+    /// # Errors
+    /// There is no token, or it is none.
+    pub(crate) fn open(self) -> anyhow::Result<Console> {
+        let token = match (std::env::var("MUSTER_TOKEN"), &self.token_file) {
+            (_, Some(path)) => read_file(path, "the token")?,
+            (Ok(token), None) => SecretString::from(token.trim()),
+            (Err(_), None) => {
+                bail!("no token: set MUSTER_TOKEN or --token-file; `muster token add` makes one")
+            }
+        };
+        let good =
+            !token.expose_secret().is_empty() && token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
+        ensure!(good, "the token (MUSTER_TOKEN, --token-file) is empty or holds what no token holds");
+        // a token is for the console alone: neither a proxy nor a redirect may carry it elsewhere
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .context("set an HTTP client up")?;
+        Ok(Console { http, url: self.console_url, token, tenant: self.tenant, json: self.json })
+    }
+}
+
+impl Console {
+    /// `GET` of a path below the tenant's: `/assets`, `/integrations/tacticalrmm`.
+    ///
+    /// # Errors
+    /// As [`Console::send`].
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.send(Method::GET, path, None::<&()>).await
+    }
+
+    /// `POST`, with a body or none.
+    ///
+    /// # Errors
+    /// As [`Console::send`].
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// Any request; `path` may hold a query.
+    ///
+    /// # Errors
+    /// The console cannot be reached; [`Refused`]; it answered something that is not its own API's.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
+        let base = self.url.as_str().trim_end_matches('/');
+        let url = format!("{base}/api/v1/tenants/{}{path}", self.tenant);
+        let mut request = self.http.request(method, &url).bearer_auth(self.token.expose_secret());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| self.unreachable(error))?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &text));
+        }
+        // 204 and an empty 202 are answers too
+        let text = if text.trim().is_empty() { "null" } else { &text };
+        serde_json::from_str(text).with_context(|| {
+            format!("the answer of {base} is not the console's ({}): check --console-url", shown(text))
+        })
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        let why = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+        anyhow::Error::new(error.without_url())
+            .context(format!("the console at {} {why}: check --console-url (MUSTER_CONSOLE_URL)", self.url))
+    }
+
+    fn refusal(&self, status: StatusCode, text: &str) -> anyhow::Error {
+        match serde_json::from_str::<Value>(text) {
+            Ok(problem) if problem.is_object() => Refused { status, problem }.into(),
+            _ => anyhow::anyhow!(
+                "{} answered {status}, which is not the console's ({}): check --console-url",
+                self.url,
+                shown(text)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member =
+            |name: &str| self.problem.get(name).and_then(Value::as_str).map(one_line).filter(|text| !text.is_empty());
+        let said = member("detail").or_else(|| member("title")).unwrap_or_else(|| "refused".to_owned());
+        write!(f, "{said} ({})", self.status.as_u16())?;
+        if let Some(remedy) = member("remedy").filter(|remedy| !said.contains(remedy.as_str())) {
+            write!(f, "; {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shown(text: &str) -> String {
+    one_line(&text.chars().take(SHOWN_CHARS_MAX).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(problem: Value) -> String {
+        Refused { status: StatusCode::FORBIDDEN, problem }.to_string()
+    }
+
+    #[test]
+    fn a_problem_is_one_line_with_what_to_do() {
+        let problem = json!({"title": "Forbidden", "detail": "the token lacks\n asset:read", "remedy": "ask for one"});
+        assert_eq!(said(problem), "the token lacks asset:read (403); ask for one");
+        assert_eq!(said(json!({"title": "Forbidden"})), "Forbidden (403)");
+        assert_eq!(said(json!({})), "refused (403)");
+    }
+}

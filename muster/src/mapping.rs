@@ -1,0 +1,148 @@
+//! `muster mappings …`: which of the tenant's clients each client of Tactical is.
+
+use std::io;
+
+use anyhow::{bail, ensure};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::console::{Console, Flags, INTEGRATION};
+use crate::show::{print_json, print_table, text};
+
+/// What can be done with mappings.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Every client of Tactical, with the tenant's client that it is or may be
+    List {
+        #[command(flatten)]
+        console: Flags,
+    },
+    /// Change one
+    Set(Set),
+    /// Take every proposal by name for which there is exactly one client; asked again it changes nothing
+    AcceptProposals {
+        /// Take only names that are equal to the letter
+        #[arg(long)]
+        exact: bool,
+        #[command(flatten)]
+        console: Flags,
+    },
+}
+
+/// The flags of `set`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").args(["client", "no_client", "auto_sync"]).required(true).multiple(true)))]
+pub(crate) struct Set {
+    /// The mapping's id, see `muster mappings list`
+    mapping_id: Uuid,
+    /// The tenant's client that it is; assets that exist already move with it
+    #[arg(long, conflicts_with = "no_client")]
+    client: Option<Uuid>,
+    /// It is none: nothing is imported any more, what was stays
+    #[arg(long)]
+    no_client: bool,
+    /// Whether its devices are synced
+    #[arg(long)]
+    auto_sync: Option<bool>,
+    #[command(flatten)]
+    console: Flags,
+}
+
+/// Does it and prints the result.
+///
+/// # Errors
+/// What the console said.
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List { console } => list(&console.open()?).await,
+        Command::Set(flags) => set(flags).await,
+        Command::AcceptProposals { exact, console } => accept(&console.open()?, exact).await,
+    }
+}
+
+async fn read(console: &Console) -> anyhow::Result<Value> {
+    console.get(&format!("{INTEGRATION}/organization-mappings")).await
+}
+
+fn rows(answer: &Value) -> &[Value] {
+    answer["mappings"].as_array().map_or(&[], Vec::as_slice)
+}
+
+async fn list(console: &Console) -> anyhow::Result<()> {
+    let answer = read(console).await?;
+    if console.json {
+        return Ok(print_json(&answer)?);
+    }
+    let cells: Vec<Vec<String>> = rows(&answer)
+        .iter()
+        .map(|row| {
+            let client = match row["client_id"].is_null() {
+                false => text(row, "client_name"),
+                true => proposal(row, false).map_or_else(String::new, |it| format!("? {}", text(it, "client_name"))),
+            };
+            let sync = if row["auto_sync"] == json!(false) { "off" } else { "on" };
+            vec![text(row, "mapping_id"), text(row, "name"), text(row, "agent_count"), client, sync.to_owned()]
+        })
+        .collect();
+    Ok(print_table(
+        &mut io::stdout().lock(),
+        &["mapping", "in Tactical", "agents", "client (? = proposed)", "sync"],
+        &cells,
+    )?)
+}
+
+async fn set(flags: Set) -> anyhow::Result<()> {
+    let console = flags.console.open()?;
+    let mut change = Map::new();
+    match flags.client {
+        Some(client) => change.insert("client_id".to_owned(), json!(client)),
+        None if flags.no_client => change.insert("client_id".to_owned(), Value::Null),
+        None => None,
+    };
+    if let Some(auto_sync) = flags.auto_sync {
+        change.insert("auto_sync".to_owned(), json!(auto_sync));
+    }
+    let answer = patch(&console, &flags.mapping_id.to_string(), &Value::Object(change)).await?;
+    if console.json {
+        print_json(&answer)?;
+    }
+    eprintln!("changed; `muster sync devices` brings its devices up to date");
+    Ok(())
+}
+
+async fn patch(console: &Console, mapping_id: &str, change: &Value) -> anyhow::Result<Value> {
+    console.send(Method::PATCH, &format!("{INTEGRATION}/organization-mappings/{mapping_id}"), Some(change)).await
+}
+
+async fn accept(console: &Console, exact: bool) -> anyhow::Result<()> {
+    let answer = read(console).await?;
+    let open: Vec<&Value> = rows(&answer).iter().filter(|row| row["client_id"].is_null()).collect();
+    let (mut accepted, mut failed) = (Vec::new(), Vec::new());
+    for row in &open {
+        let Some(proposal) = proposal(row, exact) else { continue };
+        let change = json!({"client_id": proposal["client_id"]});
+        // one that cannot be mapped must not keep the others from it
+        match patch(console, &text(row, "mapping_id"), &change).await {
+            Ok(_) => accepted.push(json!({"mapping_id": row["mapping_id"], "client_id": proposal["client_id"]})),
+            Err(error) => failed.push(format!("{}: {error:#}", text(row, "name"))),
+        }
+    }
+    if console.json {
+        print_json(&json!({"accepted": accepted}))?;
+    }
+    let left = open.len() - accepted.len();
+    eprintln!("{} mapped now, {left} left without a client", accepted.len());
+    ensure!(failed.is_empty(), "{} could not be mapped: {}", failed.len(), failed.join("; "));
+    if open.is_empty() && rows(&answer).is_empty() {
+        bail!("there is nothing to map: run `muster sync clients` first");
+    }
+    Ok(())
+}
+
+/// The only proposal of a mapping; several are for a person to choose from.
+fn proposal(row: &Value, exact: bool) -> Option<&Value> {
+    let proposals = row["proposals"].as_array()?;
+    let mut fit = proposals.iter().filter(|proposal| !exact || proposal["match"] == json!("exact"));
+    fit.next().filter(|_| fit.next().is_none())
+}

@@ -1,0 +1,158 @@
+//! `muster runs …`: what syncs have done and are doing.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::console::{Console, Flags, INTEGRATION};
+use crate::show::{Sheet, print_json, print_table};
+
+/// What can be asked about runs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// The latest runs, the newest first
+    List {
+        #[command(flatten)]
+        console: Flags,
+    },
+    /// One run with each of its parts
+    Show {
+        /// The run's id
+        run_id: Uuid,
+        #[command(flatten)]
+        console: Flags,
+    },
+}
+
+/// A run as the console tells it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Run {
+    pub(crate) run_id: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) requested_by: String,
+    pub(crate) requested_at: Option<DateTime<Utc>>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) error: Option<String>,
+    pub(crate) parts: u64,
+    pub(crate) parts_done: u64,
+    pub(crate) parts_failed: u64,
+    pub(crate) seen: u64,
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) moved: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) missing: u64,
+}
+
+/// A part of a run: a client, or a site of a large one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) state: String,
+    pub(crate) seen: u64,
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) missing: u64,
+    pub(crate) error: Option<String>,
+}
+
+/// A run with its parts, and the answer that told of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Detail {
+    pub(crate) run: Run,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) raw: Value,
+}
+
+impl Run {
+    /// Whether nothing more will happen.
+    pub(crate) fn is_ended(&self) -> bool {
+        !matches!(self.state.as_str(), "queued" | "running")
+    }
+
+    /// From the first worker's taking it to its end, in seconds.
+    pub(crate) fn took_s(&self) -> Option<f64> {
+        Some((self.finished_at? - self.started_at?).as_seconds_f64())
+    }
+}
+
+impl Part {
+    /// What came of it, in one line.
+    pub(crate) fn line(&self) -> String {
+        match &self.error {
+            Some(error) => format!("{}: {}: {error}", self.label, self.state),
+            None => format!(
+                "{}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing",
+                self.label, self.state, self.seen, self.created, self.updated, self.unchanged, self.missing
+            ),
+        }
+    }
+}
+
+impl Detail {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// What the console said.
+    pub(crate) async fn read(console: &Console, run_id: &str) -> anyhow::Result<Self> {
+        let raw: Value = console.get(&format!("{INTEGRATION}/runs/{run_id}")).await?;
+        let run = Run::deserialize(&raw["run"]).context("read the console's answer about a run")?;
+        let parts = Vec::deserialize(&raw["parts"]).context("read the console's answer about a run's parts")?;
+        Ok(Self { run, parts, raw })
+    }
+}
+
+/// Does it and prints the result.
+///
+/// # Errors
+/// What the console said.
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List { console } => list(&console.open()?).await,
+        Command::Show { run_id, console } => show(&console.open()?, run_id).await,
+    }
+}
+
+async fn list(console: &Console) -> anyhow::Result<()> {
+    let answer: Value = console.get(&format!("{INTEGRATION}/runs")).await?;
+    if console.json {
+        return Ok(print_json(&answer)?);
+    }
+    let runs: Vec<Run> = Vec::deserialize(&answer["runs"]).context("read the console's answer about runs")?;
+    let cells: Vec<Vec<String>> = runs.iter().map(Run::cells).collect();
+    let headings = ["run", "kind", "state", "asked for at", "by", "parts", "seen", "error"];
+    Ok(print_table(&mut io::stdout().lock(), &headings, &cells)?)
+}
+
+async fn show(console: &Console, run_id: Uuid) -> anyhow::Result<()> {
+    let detail = Detail::read(console, &run_id.to_string()).await?;
+    if console.json {
+        return Ok(print_json(&detail.raw)?);
+    }
+    let mut out = io::stdout().lock();
+    Sheet(&detail.raw["run"]).print(&mut out)?;
+    writeln!(out)?;
+    detail.parts.iter().try_for_each(|part| writeln!(out, "{}", part.line()))?;
+    Ok(())
+}
+
+impl Run {
+    fn cells(&self) -> Vec<String> {
+        let at = self.requested_at.map_or_else(String::new, |at| at.format("%F %T").to_string());
+        let parts = format!("{}/{}", self.parts_done + self.parts_failed, self.parts);
+        let plain = [&self.run_id, &self.kind, &self.state].map(Clone::clone);
+        let rest =
+            [at, self.requested_by.clone(), parts, self.seen.to_string(), self.error.clone().unwrap_or_default()];
+        plain.into_iter().chain(rest).collect()
+    }
+}

@@ -1,0 +1,214 @@
+//! `muster sync …`: starts a run and, on request, shows its progress and ends with the truth about it.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::console::{Console, Flags, INTEGRATION, Refused};
+use crate::run::{Detail, Part, Run};
+use crate::show::print_json;
+
+/// Fast enough for an eye, slow enough for the console.
+const POLL: Duration = Duration::from_millis(400);
+/// A console that restarts is away for seconds.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+/// A worker relays the outbox every two seconds; beyond this somebody should look.
+const QUEUED_MAX: Duration = Duration::from_secs(15);
+const BAR_CHARS: u64 = 24;
+/// A day, in seconds.
+const TIMEOUT_S_MAX: u64 = 24 * 60 * 60;
+
+/// What is read from Tactical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Clients and sites
+    Clients,
+    /// The devices of every mapped client
+    Devices,
+}
+
+/// The flags of `sync`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sync {
+    /// What to read
+    what: What,
+    #[command(flatten)]
+    console: Flags,
+    /// Wait until the run has ended, with a progress bar on a terminal; exit code 1 unless it completed
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: one line on stderr for each client that is done
+    #[arg(long, requires = "wait")]
+    lines: bool,
+    /// With --wait: give up waiting after so many seconds; the run goes on
+    #[arg(long, requires = "wait", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_S_MAX))]
+    timeout_s: u64,
+}
+
+/// Starts the run, and waits for it where that was asked for.
+///
+/// # Errors
+/// What the console said; the run failed, or in parts, or is not over in time.
+pub(crate) async fn run(flags: Sync) -> anyhow::Result<()> {
+    let console = flags.console.open()?;
+    let word = match flags.what {
+        What::Clients => "clients",
+        What::Devices => "devices",
+    };
+    let started: Value = console.post(&format!("{INTEGRATION}/sync/{word}"), &json!({})).await?;
+    let run_id = started["run_id"].as_str().context("the console named no run")?.to_owned();
+    if !flags.wait {
+        if console.json {
+            return Ok(print_json(&started)?);
+        }
+        writeln!(io::stdout().lock(), "{run_id}")?;
+        eprintln!("run {run_id} was started: `muster runs show {run_id}` tells how it goes");
+        return Ok(());
+    }
+    let watch =
+        Watch { console: &console, run_id, lines: flags.lines, bar: io::stderr().is_terminal(), told: Vec::new() };
+    let detail = watch.until_ended(Duration::from_secs(flags.timeout_s)).await?;
+    if console.json {
+        print_json(&detail.raw)?
+    } else {
+        writeln!(io::stdout().lock(), "{}", truth(&detail))?
+    }
+    verdict(&detail)
+}
+
+/// A run that somebody waits for.
+struct Watch<'a> {
+    console: &'a Console,
+    run_id: String,
+    lines: bool,
+    bar: bool,
+    /// Parts whose line was written.
+    told: Vec<String>,
+}
+
+impl Watch<'_> {
+    async fn until_ended(mut self, timeout: Duration) -> anyhow::Result<Detail> {
+        let (began, mut answered, mut warned) = (Instant::now(), Instant::now(), false);
+        loop {
+            match Detail::read(self.console, &self.run_id).await {
+                Ok(detail) => {
+                    answered = Instant::now();
+                    self.show(&detail, began.elapsed());
+                    if detail.run.is_ended() {
+                        return Ok(detail);
+                    }
+                    if detail.run.state == "queued" && began.elapsed() > QUEUED_MAX && !warned {
+                        self.say("no worker has taken the run yet: does a sync-worker run?");
+                        warned = true;
+                    }
+                }
+                // the console is there and refuses
+                Err(error) if error.is::<Refused>() => return Err(error),
+                Err(error) if answered.elapsed() > AWAY_MAX => return Err(error),
+                Err(_) => {}
+            }
+            if began.elapsed() > timeout {
+                self.clear();
+                bail!(
+                    "run {} is not over after {} s; it goes on: `muster runs show` tells how",
+                    self.run_id,
+                    timeout.as_secs()
+                );
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn show(&mut self, detail: &Detail, waited: Duration) {
+        if self.lines {
+            let ended: Vec<&Part> =
+                detail.parts.iter().filter(|part| part.state != "open" && !self.told.contains(&part.name)).collect();
+            for part in ended {
+                self.say(&part.line());
+                self.told.push(part.name.clone());
+            }
+        }
+        if detail.run.is_ended() {
+            self.clear();
+        } else if self.bar {
+            eprint!("\r\x1b[K{}", bar(&detail.run, waited));
+        }
+    }
+
+    fn clear(&self) {
+        if self.bar {
+            eprint!("\r\x1b[K");
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.clear();
+        eprintln!("{line}");
+    }
+}
+
+/// One line: how much of it is over, and what was seen.
+fn bar(run: &Run, waited: Duration) -> String {
+    let (over, parts) = (run.parts_done + run.parts_failed, run.parts.max(1));
+    let full = (BAR_CHARS * over.min(parts) / parts) as usize;
+    let empty = BAR_CHARS as usize - full;
+    let failed = if run.parts_failed > 0 { format!(", {} failed", run.parts_failed) } else { String::new() };
+    let word = if run.state == "queued" { "queued" } else { "parts" };
+    format!(
+        "[{}{}] {over} of {} {word}{failed}, {} seen, {} s",
+        "#".repeat(full),
+        "-".repeat(empty),
+        run.parts,
+        run.seen,
+        waited.as_secs()
+    )
+}
+
+/// How it ended, in one line.
+fn truth(detail: &Detail) -> String {
+    let run = &detail.run;
+    let took = run.took_s().map_or_else(String::new, |took_s| format!(" in {took_s:.1} s"));
+    format!(
+        "{}: {} of {} parts{took}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
+        run.state, run.parts_done, run.parts, run.seen, run.created, run.updated, run.moved, run.unchanged, run.missing
+    )
+}
+
+/// Only `completed` is a success.
+fn verdict(detail: &Detail) -> anyhow::Result<()> {
+    if detail.run.state == "completed" {
+        return Ok(());
+    }
+    let failed: Vec<String> = detail.parts.iter().filter(|part| part.state == "failed").map(Part::line).collect();
+    let why = detail.run.error.clone().unwrap_or_else(|| failed.join("; "));
+    bail!("run {} ended as {}: {why}", detail.run.run_id, detail.run.state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(state: &str, parts: u64, done: u64, failed: u64) -> Run {
+        Run { state: state.to_owned(), parts, parts_done: done, parts_failed: failed, seen: 34, ..Run::default() }
+    }
+
+    #[test]
+    fn the_bar_grows_with_the_parts_that_are_over() {
+        let at = |run: &Run| bar(run, Duration::from_secs(7));
+        assert_eq!(at(&run("queued", 0, 0, 0)), "[------------------------] 0 of 0 queued, 34 seen, 7 s");
+        assert_eq!(at(&run("running", 12, 5, 1)), "[############------------] 6 of 12 parts, 1 failed, 34 seen, 7 s");
+        assert_eq!(at(&run("running", 12, 12, 0)), "[########################] 12 of 12 parts, 34 seen, 7 s");
+    }
+
+    #[test]
+    fn only_a_completed_run_is_a_success() {
+        for (state, is_success) in [("completed", true), ("partial", false), ("failed", false), ("odd", false)] {
+            let detail = Detail { run: run(state, 1, 1, 0), parts: Vec::new(), raw: Value::Null };
+            assert_eq!(verdict(&detail).is_ok(), is_success, "{state}");
+            assert!(truth(&detail).starts_with(state));
+        }
+    }
+}
