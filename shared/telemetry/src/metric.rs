@@ -84,6 +84,8 @@ metrics! {
     CONNECTION_UP = "muster_connection_up" Gauge("server") Count;
     /// Connections that were lost and had to be rebuilt.
     RECONNECTS_TOTAL = "muster_reconnects_total" Counter("server") Count;
+    /// Time of a request to Tactical to the end of its answer, by route and by HTTP status or by what went wrong.
+    TACTICAL_REQUEST_SECONDS = "muster_tactical_request_seconds" Histogram("endpoint", "status") Seconds;
     /// Spans handed to the collector, by outcome: exported or failed.
     SPANS_TOTAL = "muster_spans_total" Counter("outcome") Count;
     /// Always 1: which binary in which version this is.
