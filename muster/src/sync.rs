@@ -35,8 +35,6 @@ pub(crate) enum What {
 pub(crate) struct Sync {
     /// What to read
     what: What,
-    #[command(flatten)]
-    console: Flags,
     /// Wait until the run has ended, with a progress bar on a terminal; exit code 1 unless it completed
     #[arg(long)]
     wait: bool,
@@ -46,6 +44,9 @@ pub(crate) struct Sync {
     /// With --wait: give up waiting after so many seconds; the run goes on
     #[arg(long, requires = "wait", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=TIMEOUT_S_MAX))]
     timeout_s: u64,
+    // last: whatever follows would stand under its heading
+    #[command(flatten)]
+    console: Flags,
 }
 
 /// Starts the run, and waits for it where that was asked for.

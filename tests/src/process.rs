@@ -29,8 +29,9 @@ type Log = Arc<Mutex<VecDeque<String>>>;
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
-    // target/<profile>/deps/<test>-<hash>
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("a test binary lies two folders deep");
+    // target/<profile>/deps/<test>-<hash>, or a program beside the others
+    let folder = test.parent().expect("a file lies in a folder");
+    let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder);
     let path = folder.join(name);
     assert!(path.is_file(), "no {name} beside the tests: run `cargo build --workspace --bins`, as `./dev test` does");
     path
