@@ -76,10 +76,13 @@ alter table muster.agent
     -- confirmed to be gone from Tactical, since then
     add column missing_since timestamptz;
 create index agent_by_client on muster.agent (tenant, integration_id, external_client_id);
+create index agent_missing on muster.agent (tenant, integration_id) where missing_since is not null;
 
 -- A batch of a sync moves a few adjacent columns of nearly every asset (agent_status, last_seen_at, last_rmm_sync_at). With
 -- half of a page free the new versions stay on their page and no index is touched.
 alter table public.assets set (fillfactor = 50);
+-- an asset that AlgaPSA made is found by its agent before it has a row in muster.agent
+create index muster_assets_by_device on public.assets (tenant, rmm_device_id) where rmm_device_id is not null;
 
 -- A reinstalled agent has a new id and the serial number of one that is missing: a person decides whether both are one.
 create table muster.merge_proposal (
@@ -155,6 +158,8 @@ create table muster.run_candidate (
     tenant   uuid not null,
     run_id   uuid not null,
     agent_id varchar(255) not null,
+    -- when the part that lacks it began: what was written of it since speaks against it
+    since    timestamptz not null,
     primary key (tenant, run_id, agent_id),
     foreign key (tenant, run_id) references muster.run (tenant, run_id) on delete cascade
 );

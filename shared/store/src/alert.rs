@@ -51,7 +51,9 @@ use tracing::{Span, info_span};
 
 use crate::Error;
 
+pub(crate) use event::outbox_row;
 pub use fact::{Details, Fact, Odd, Said, Severity};
+pub(crate) use link::link_until;
 pub use link::{Agent, link};
 pub use observe::{Observed, Outcome, observe};
 pub use state::DIGESTS_MAX;
@@ -61,7 +63,7 @@ const TRIES_MAX: u32 = 5;
 
 /// The span of a statement over a batch, named as OpenTelemetry names them: the last bar of the waterfall that begins with
 /// the webhook.
-fn statement(operation: &'static str, table: &'static str, rows: usize) -> Span {
+pub(crate) fn statement(operation: &'static str, table: &'static str, rows: usize) -> Span {
     info_span!(
         "statement",
         otel.name = format!("{operation} {table}"),
@@ -74,18 +76,18 @@ fn statement(operation: &'static str, table: &'static str, rows: usize) -> Span 
 }
 
 /// Somebody merged or deleted what this transaction was about to use; it has written nothing.
-fn raced(what: &'static str) -> Error {
+pub(crate) fn raced(what: &'static str) -> Error {
     Error::Contention { what: what.into(), source: sqlx::Error::RowNotFound }
 }
 
 /// Counts the tries of a transaction whose ground another one has just taken away. Deadlocks and timeouts are not among
 /// that: the runner repeats those.
 #[derive(Default)]
-struct Tries(u32);
+pub(crate) struct Tries(u32);
 
 impl Tries {
     /// Whether this failure is worth another try at once.
-    fn is_worth_another(&mut self, error: &Error) -> bool {
+    pub(crate) fn is_worth_another(&mut self, error: &Error) -> bool {
         self.0 += 1;
         self.0 < TRIES_MAX && is_raced(error)
     }

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use contract::{Message, Meta, topology};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -38,6 +39,31 @@ pub struct NewRow {
     pub traceparent: Option<String>,
     /// Not before; `None`: at once.
     pub available_at: Option<DateTime<Utc>>,
+}
+
+impl NewRow {
+    /// A job's message, as its first copy is published. `identity` are the parts that tell it from every other of its kind;
+    /// a second row of the same identity is left out while the first one stands.
+    #[must_use]
+    pub fn message<M: Message>(
+        tenant: Uuid,
+        identity: &[&[u8]],
+        payload: &M,
+        available_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        let meta = Meta::first::<M>(tenant, identity, DateTime::UNIX_EPOCH, None);
+        Self {
+            tenant,
+            exchange: topology::WORK.to_owned(),
+            routing_key: contract::envelope::routing_key::<M>(),
+            kind: meta.kind,
+            dedup: meta.message_id.clone(),
+            message_id: meta.message_id,
+            body: serde_json::to_vec(payload).expect("a payload of texts, numbers and times is JSON"),
+            traceparent: None,
+            available_at,
+        }
+    }
 }
 
 /// A claimed message.

@@ -1,0 +1,6 @@
+-- Links of the agents $3 under client $2 to other assets than $4: deleted ones, and those that AlgaPSA made a second time.
+-- The unique index allows one link for an agent and a client.
+delete from tenant_external_entity_mappings m
+using unnest($3::text[], $4::text[]) n (agent_id, asset_id)
+where m.tenant = $1 and m.integration_type = 'tacticalrmm' and m.alga_entity_type = 'asset'
+  and m.external_entity_id = n.agent_id and coalesce(m.external_realm_id, '') = $2 and m.alga_entity_id <> n.asset_id

@@ -1,0 +1,26 @@
+-- Runs of a tenant with the sums of their parts, newest first. $2: only this one.
+select
+    r.run_id, r.integration_id, r.kind, r.state, r.epoch, r.requested_by, r.requested_at, r.started_at, r.progressed_at,
+    r.finished_at, r.error,
+    p.parts as "parts!", p.parts_done as "parts_done!", p.parts_failed as "parts_failed!", p.expected,
+    p.seen as "seen!", p.created as "created!", p.updated as "updated!", p.moved as "moved!",
+    p.unchanged as "unchanged!", p.missing as "missing!"
+from muster.run r
+cross join lateral (
+    select
+        count(*) as parts,
+        count(*) filter (where state = 'done') as parts_done,
+        count(*) filter (where state = 'failed') as parts_failed,
+        sum(expected) as expected,
+        coalesce(sum(seen), 0) as seen,
+        coalesce(sum(created), 0) as created,
+        coalesce(sum(updated), 0) as updated,
+        coalesce(sum(moved), 0) as moved,
+        coalesce(sum(unchanged), 0) as unchanged,
+        coalesce(sum(missing), 0) as missing
+    from muster.run_part
+    where tenant = r.tenant and run_id = r.run_id
+) p
+where r.tenant = $1 and ($2::uuid is null or r.run_id = $2)
+order by r.requested_at desc, r.run_id desc
+limit $3

@@ -1,0 +1,113 @@
+//! The lock of a connection's device writes, and what a writer may do once it has it.
+//!
+//! Batches of a sync, a refresh and a changed mapping take it first and so come one after the other: no two of them can make
+//! the same asset, and the rows that they change need no locks of their own. Everything that takes it takes it before
+//! `muster.run`, `muster.run_part`, the mappings, `muster.agent` and `assets`, in this order.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::error::Attempt;
+
+/// Why nothing was written; a later run may do better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// The connection does not exist, or is not the tenant's.
+    NoSuchConnection,
+    /// A person has disconnected it.
+    Inactive,
+    /// The tenant is suspended.
+    Suspended,
+    /// Another server seems to stand behind the connection: a person must decide first.
+    Held,
+    /// Tactical's client has no mapping yet.
+    UnknownOrganization,
+    /// Tactical's client is assigned to nobody.
+    Unmapped,
+    /// A person has switched the client's devices off.
+    AutoSyncOff,
+}
+
+impl Left {
+    /// A word for logs and reasons.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSuchConnection => "no_such_connection",
+            Self::Inactive => "inactive",
+            Self::Suspended => "suspended",
+            Self::Held => "held",
+            Self::UnknownOrganization => "unknown_organization",
+            Self::Unmapped => "unmapped",
+            Self::AutoSyncOff => "auto_sync_off",
+        }
+    }
+}
+
+/// A locked connection.
+pub(crate) struct Locked {
+    pub(crate) is_active: bool,
+    pub(crate) is_suspended: bool,
+    pub(crate) is_held: bool,
+    /// The transaction's clock.
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Locked {
+    /// Why devices must not be written.
+    pub(crate) fn left(&self) -> Option<Left> {
+        match self {
+            Self { is_active: false, .. } => Some(Left::Inactive),
+            Self { is_suspended: true, .. } => Some(Left::Suspended),
+            Self { is_held: true, .. } => Some(Left::Held),
+            _ => None,
+        }
+    }
+}
+
+/// Takes the lock until the transaction ends; `None`: the tenant has no such connection.
+pub(crate) async fn connection(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+) -> Result<Option<Locked>, Error> {
+    let what = || format!("lock connection {integration_id}");
+    if !take(connection, tenant, integration_id).await.attempt(what())? {
+        // an adopted connection has no row of ours yet
+        sqlx::query!(
+            "insert into muster.connection (tenant, integration_id)
+             select tenant, integration_id from rmm_integrations where tenant = $1 and integration_id = $2
+             on conflict (tenant, integration_id) do nothing",
+            tenant,
+            integration_id
+        )
+        .execute(&mut *connection)
+        .await
+        .attempt(what())?;
+        take(connection, tenant, integration_id).await.attempt(what())?;
+    }
+    // a statement of its own: one that waited for the lock would still see the rows beside it as they were before
+    let found = sqlx::query_as!(
+        Locked,
+        r#"select coalesce(i.is_active, false) as "is_active!", t.suspended_at is not null as "is_suspended!",
+                  c.held_at is not null as "is_held!", now() as "now!"
+           from rmm_integrations i
+           join tenants t on t.tenant = i.tenant
+           join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id
+           where i.tenant = $1 and i.integration_id = $2"#,
+        tenant,
+        integration_id
+    );
+    found.fetch_optional(connection).await.attempt(what())
+}
+
+async fn take(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!(
+        "select tenant from muster.connection where tenant = $1 and integration_id = $2 for no key update",
+        tenant,
+        integration_id
+    );
+    Ok(row.fetch_optional(connection).await?.is_some())
+}

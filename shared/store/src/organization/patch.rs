@@ -1,0 +1,111 @@
+//! What a person changes about a mapping.
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use crate::audit::{self, Entry};
+use crate::error::Attempt;
+use crate::{Error, Store, lock};
+
+/// What is to be changed; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// The client that it is assigned to; `Some(None)`: nobody.
+    pub client_id: Option<Option<Uuid>>,
+    /// Whether its devices are imported.
+    pub auto_sync: Option<bool>,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patched {
+    /// Assets that went over to the client.
+    pub moved: u64,
+}
+
+/// Changes a mapping, and takes the assets of that organisation along to its client; taking the client away leaves them
+/// where they are. `None`: there is no such mapping.
+///
+/// # Errors
+/// [`Error::Refused`] where the client is not the tenant's; otherwise what the database said.
+pub async fn patch(
+    store: &Store,
+    tenant: Uuid,
+    mapping_id: Uuid,
+    patch: Patch,
+    entry: &Entry,
+) -> Result<Option<Patched>, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to change a mapping")?;
+        let found = sqlx::query!(
+            "select integration_id, external_organization_id from rmm_organization_mappings
+             where tenant = $1 and mapping_id = $2",
+            tenant,
+            mapping_id
+        );
+        let found = found.fetch_optional(&mut *transaction).await.attempt("read a mapping")?;
+        let Some(found) = found else { return Ok(None) };
+        lock::connection(&mut transaction, tenant, found.integration_id).await?;
+        if let Some(Some(client_id)) = patch.client_id {
+            check_client(&mut transaction, tenant, client_id).await?;
+        }
+        let (sets_client, client_id) = (patch.client_id.is_some(), patch.client_id.flatten());
+        sqlx::query!(
+            "update rmm_organization_mappings
+             set client_id = case when $3 then $4 else client_id end,
+                 auto_sync_assets = coalesce($5, auto_sync_assets), updated_at = now()
+             where tenant = $1 and mapping_id = $2",
+            tenant,
+            mapping_id,
+            sets_client,
+            client_id,
+            patch.auto_sync
+        )
+        .execute(&mut *transaction)
+        .await
+        .attempt(format!("change mapping {mapping_id}"))?;
+        let moved = match client_id {
+            Some(client_id) => {
+                move_assets(&mut transaction, tenant, &found.external_organization_id, client_id).await?
+            }
+            None => 0,
+        };
+        audit::insert(&mut transaction, entry).await?;
+        transaction.commit().await.attempt("commit a mapping")?;
+        Ok(Some(Patched { moved }))
+    };
+    store.within("change a mapping", store.work_ends(), work).await
+}
+
+/// An adopted database has no foreign key that says so.
+async fn check_client(connection: &mut PgConnection, tenant: Uuid, client_id: Uuid) -> Result<(), Error> {
+    let found = sqlx::query_scalar!(
+        "select client_id from clients where tenant = $1 and client_id = $2 for key share",
+        tenant,
+        client_id
+    );
+    match found.fetch_optional(connection).await.attempt("look for a client")? {
+        Some(_) => Ok(()),
+        None => Err(Error::Refused {
+            what: format!("assign client {client_id}").into(),
+            reason: "there is no such client".to_owned(),
+        }),
+    }
+}
+
+async fn move_assets(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    organization: &str,
+    client_id: Uuid,
+) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "update assets set client_id = $3, updated_at = now()
+         where tenant = $1 and rmm_organization_id = $2 and rmm_provider = 'tacticalrmm' and client_id <> $3",
+        tenant,
+        organization,
+        client_id
+    );
+    let done = done.execute(connection).await.attempt(format!("move the assets of organisation {organization}"))?;
+    Ok(done.rows_affected())
+}

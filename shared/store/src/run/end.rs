@@ -1,0 +1,217 @@
+//! How a run ends, and what the connection shows of it.
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::fence::{Held, integration_of};
+use super::part::message;
+use super::{Fence, Kind, State};
+use crate::alert::bound;
+use crate::error::Attempt;
+use crate::{Error, Store, lock, outbox};
+
+/// Longest cause of a failure that is kept, in characters: a sentence or two.
+pub(super) const CAUSE_CHARS_MAX: usize = 500;
+/// Longest text of all causes together, in characters.
+const ERROR_CHARS_MAX: usize = 2_000;
+/// How many failed parts an error names.
+const NAMED_MAX: usize = 10;
+
+/// A text that fits and that Postgres can store.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
+    let mut text = text.to_owned();
+    bound::cut(&mut text, chars_max);
+    text
+}
+
+/// Ends a run that has nothing open; `None`: it goes on.
+pub(super) async fn end_if_done(
+    connection: &mut PgConnection,
+    fence: &Fence,
+    held: &Held,
+) -> Result<Option<State>, Error> {
+    let parts = sqlx::query!(
+        r#"select count(*) as "all!", count(*) filter (where state = 'open') as "open!",
+                  count(*) filter (where state = 'failed') as "failed!",
+                  bool_or(name = 'confirm') as is_confirmed,
+                  exists (select from muster.run_candidate where tenant = $1 and run_id = $2) as "has_candidates!"
+           from muster.run_part where tenant = $1 and run_id = $2"#,
+        fence.tenant,
+        fence.run_id
+    );
+    let parts = parts.fetch_one(&mut *connection).await.attempt("count the parts of a run")?;
+    if parts.open > 0 {
+        return Ok(None);
+    }
+    if held.kind == Kind::Devices && parts.has_candidates && parts.is_confirmed != Some(true) {
+        add_confirm(connection, fence, held.integration_id).await?;
+        return Ok(None);
+    }
+    let state = match parts.failed {
+        0 => State::Completed,
+        failed if failed == parts.all => State::Failed,
+        _ => State::Partial,
+    };
+    let error = match state {
+        State::Completed => None,
+        _ => Some(error_of(connection, fence, parts.failed, parts.all).await?),
+    };
+    end(connection, fence.tenant, fence.run_id, held.integration_id, state, error.as_deref()).await?;
+    Ok(Some(state))
+}
+
+async fn add_confirm(connection: &mut PgConnection, fence: &Fence, integration_id: Uuid) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into muster.run_part (tenant, run_id, name, label)
+         values ($1, $2, 'confirm', 'devices that were not listed') on conflict (tenant, run_id, name) do nothing",
+        fence.tenant,
+        fence.run_id
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt("add the part that confirms")?;
+    outbox::insert(connection, &[message(fence, integration_id, "confirm")]).await.map(drop)
+}
+
+/// Which parts failed, and why.
+async fn error_of(connection: &mut PgConnection, fence: &Fence, failed: i64, all: i64) -> Result<String, Error> {
+    let rows = sqlx::query!(
+        "select label, error from muster.run_part where tenant = $1 and run_id = $2 and state = 'failed'
+         order by label, name limit $3",
+        fence.tenant,
+        fence.run_id,
+        NAMED_MAX as i64
+    );
+    let rows = rows.fetch_all(connection).await.attempt("read the failed parts of a run")?;
+    let mut causes: Vec<String> =
+        rows.iter().map(|row| format!("{}: {}", row.label, row.error.as_deref().unwrap_or("unknown"))).collect();
+    if failed > NAMED_MAX as i64 {
+        causes.push(format!("and {} more", failed - NAMED_MAX as i64));
+    }
+    Ok(cut(&format!("{failed} of {all} parts failed: {}", causes.join("; ")), ERROR_CHARS_MAX))
+}
+
+async fn end(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    run_id: Uuid,
+    integration_id: Uuid,
+    state: State,
+    error: Option<&str>,
+) -> Result<(), Error> {
+    let kind = sqlx::query_scalar!(
+        "update muster.run set state = $3, error = $4, finished_at = now(), progressed_at = now()
+         where tenant = $1 and run_id = $2 returning kind",
+        tenant,
+        run_id,
+        state.as_str(),
+        error
+    );
+    let kind = kind.fetch_one(&mut *connection).await.attempt(format!("end run {run_id}"))?;
+    sqlx::query!("delete from muster.run_candidate where tenant = $1 and run_id = $2", tenant, run_id)
+        .execute(&mut *connection)
+        .await
+        .attempt("forget a run's candidates")?;
+    let ended = Kind::parse(&kind).map(|kind| (kind, state));
+    show(connection, tenant, integration_id, ended).await
+}
+
+/// Writes what `rmm_integrations` says about syncing: the failures of the last ended run of each kind, and whether one is
+/// under way. `ended`: what has just ended.
+pub(super) async fn show(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+    ended: Option<(Kind, State)>,
+) -> Result<(), Error> {
+    let has_synced = matches!(ended, Some((_, State::Completed | State::Partial)));
+    let is_full = ended == Some((Kind::Devices, State::Completed));
+    sqlx::query_file!("sql/run/show.sql", tenant, integration_id, has_synced, is_full)
+        .execute(connection)
+        .await
+        .attempt("write the connection's sync status")
+        .map(drop)
+}
+
+/// Ends an open run with a cause that concerns all of it: its open parts fail with it. `failed`, or `partial` where a part
+/// was done before. With `epoch` only while the run has that epoch. `false`: it had ended, or is somebody else's.
+///
+/// # Errors
+/// What the database said.
+pub async fn fail(store: &Store, tenant: Uuid, run_id: Uuid, epoch: Option<i32>, cause: &str) -> Result<bool, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to fail a run")?;
+        let Some(integration_id) = integration_of(&mut transaction, tenant, run_id).await? else { return Ok(false) };
+        lock::connection(&mut transaction, tenant, integration_id).await?;
+        let is_failed = fail_locked(&mut transaction, tenant, run_id, integration_id, epoch, cause).await?;
+        transaction.commit().await.attempt("commit a run's failure")?;
+        Ok(is_failed)
+    };
+    store.within("fail a run", store.work_ends(), work).await
+}
+
+/// Ends every open run of a connection with that cause, in the caller's transaction, which has locked the connection's row
+/// in `muster.connection` before anything else; how many there were. For a disconnect.
+///
+/// # Errors
+/// What the database said.
+pub async fn fail_open(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+    cause: &str,
+) -> Result<u64, Error> {
+    let open = sqlx::query_scalar!(
+        "select run_id from muster.run
+         where tenant = $1 and integration_id = $2 and state in ('queued', 'running') order by run_id",
+        tenant,
+        integration_id
+    );
+    let open = open.fetch_all(&mut *connection).await.attempt("read the open runs of a connection")?;
+    let mut failed = 0;
+    for run_id in open {
+        failed += u64::from(fail_locked(connection, tenant, run_id, integration_id, None, cause).await?);
+    }
+    Ok(failed)
+}
+
+async fn fail_locked(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    run_id: Uuid,
+    integration_id: Uuid,
+    epoch: Option<i32>,
+    cause: &str,
+) -> Result<bool, Error> {
+    let found = sqlx::query!(
+        "select epoch from muster.run
+         where tenant = $1 and run_id = $2 and state in ('queued', 'running') and ($3::int is null or epoch = $3)
+         for no key update",
+        tenant,
+        run_id,
+        epoch
+    );
+    if found.fetch_optional(&mut *connection).await.attempt(format!("lock run {run_id}"))?.is_none() {
+        return Ok(false);
+    }
+    let cause = cut(cause, CAUSE_CHARS_MAX);
+    sqlx::query!(
+        "update muster.run_part set state = 'failed', error = $3, finished_at = now()
+         where tenant = $1 and run_id = $2 and state = 'open'",
+        tenant,
+        run_id,
+        cause
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt("fail the open parts of a run")?;
+    let has_done = sqlx::query_scalar!(
+        r#"select exists (select from muster.run_part where tenant = $1 and run_id = $2 and state = 'done') as "done!""#,
+        tenant,
+        run_id
+    );
+    let has_done = has_done.fetch_one(&mut *connection).await.attempt("look for parts that are done")?;
+    let state = if has_done { State::Partial } else { State::Failed };
+    end(connection, tenant, run_id, integration_id, state, Some(&cause)).await?;
+    Ok(true)
+}

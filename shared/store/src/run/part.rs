@@ -1,0 +1,224 @@
+//! Parts: planned, begun, and ended one by one.
+
+use contract::{DevicesSync, RunPart};
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::end::{self, cut};
+use super::fence::{Held, hold, hold_part, touch};
+use super::{Fence, Kind, PartFence, Scope, State};
+use crate::error::Attempt;
+use crate::outbox::{self, NewRow};
+use crate::{Error, Store};
+
+/// A part to be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPart {
+    /// What it reads; its text is the part's name.
+    pub scope: Scope,
+    /// What a person calls it, cut to 255 characters: the client's name.
+    pub label: String,
+    /// How many devices it is expected to show, where that is known.
+    pub expected: Option<i32>,
+}
+
+/// A part that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What every write of the part is to carry.
+    pub fence: PartFence,
+    /// What it reads.
+    pub scope: Scope,
+    /// What a person calls it.
+    pub label: String,
+    /// How many devices it is expected to show.
+    pub expected: Option<i32>,
+}
+
+/// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
+/// each open part of a devices run gets its message. With nothing open the run ends here. `false`: the run is somebody
+/// else's, or ended; nothing was written.
+///
+/// # Errors
+/// What the database said.
+pub async fn plan(store: &Store, fence: &Fence, parts: &[NewPart]) -> Result<bool, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to plan a run")?;
+        let Some(held) = hold(&mut transaction, fence).await? else { return Ok(false) };
+        insert(&mut transaction, fence, parts).await?;
+        if held.kind == Kind::Devices {
+            send_open(&mut transaction, fence, held.integration_id).await?;
+        }
+        touch(&mut transaction, fence).await?;
+        end::end_if_done(&mut transaction, fence, &held).await?;
+        transaction.commit().await.attempt("commit a plan")?;
+        Ok(true)
+    };
+    store.within("plan a run", store.work_ends(), work).await
+}
+
+async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart]) -> Result<(), Error> {
+    let names: Vec<String> = parts.iter().map(|part| part.scope.to_string()).collect();
+    let labels: Vec<String> = parts.iter().map(|part| cut(&part.label, 255)).collect();
+    let expected: Vec<Option<i32>> = parts.iter().map(|part| part.expected).collect();
+    let what = || format!("plan {} parts of run {}", parts.len(), fence.run_id);
+    sqlx::query!(
+        "delete from muster.run_part
+         where tenant = $1 and run_id = $2 and state = 'open' and name <> 'confirm' and name <> all ($3)",
+        fence.tenant,
+        fence.run_id,
+        &names
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt(what())?;
+    sqlx::query!(
+        "insert into muster.run_part (tenant, run_id, name, label, expected)
+         select $1, $2, n.name, n.label, n.expected
+         from unnest($3::text[], $4::text[], $5::int[]) n (name, label, expected)
+         on conflict (tenant, run_id, name) do nothing",
+        fence.tenant,
+        fence.run_id,
+        &names,
+        &labels,
+        &expected as _
+    )
+    .execute(connection)
+    .await
+    .attempt(what())
+    .map(drop)
+}
+
+async fn send_open(connection: &mut PgConnection, fence: &Fence, integration_id: Uuid) -> Result<(), Error> {
+    let names = sqlx::query_scalar!(
+        "select name from muster.run_part where tenant = $1 and run_id = $2 and state = 'open' order by name",
+        fence.tenant,
+        fence.run_id
+    );
+    let names = names.fetch_all(&mut *connection).await.attempt("read the open parts of a run")?;
+    let rows: Vec<NewRow> = names.iter().map(|name| message(fence, integration_id, name)).collect();
+    outbox::insert(connection, &rows).await.map(drop)
+}
+
+/// A part's message.
+pub(super) fn message(fence: &Fence, integration_id: Uuid, name: &str) -> NewRow {
+    let part = RunPart { epoch: fence.epoch, name: name.to_owned() };
+    let payload = DevicesSync { integration_id, run_id: fence.run_id, part: Some(part) };
+    NewRow::message(
+        fence.tenant,
+        &[fence.run_id.as_bytes(), &fence.epoch.to_be_bytes(), name.as_bytes()],
+        &payload,
+        None,
+    )
+}
+
+/// Begins a part, or begins it anew: the attempt before can write nothing more, and its counts are forgotten. `None`: the
+/// part or its run has ended, or the run is somebody else's.
+///
+/// # Errors
+/// What the database said.
+pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Option<Part>, Error> {
+    let Some(scope) = Scope::parse(name) else { return Ok(None) };
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to begin a part")?;
+        if hold(&mut transaction, fence).await?.is_none() {
+            return Ok(None);
+        }
+        let row = sqlx::query!(
+            "update muster.run_part
+             set attempt = attempt + 1, started_at = clock_timestamp(), fetched_at = null,
+                 seen = 0, created = 0, updated = 0, moved = 0, unchanged = 0, missing = 0
+             where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
+             returning attempt, label, expected",
+            fence.tenant,
+            fence.run_id,
+            name
+        );
+        let row = row.fetch_optional(&mut *transaction).await.attempt(format!("begin part {name}"))?;
+        let Some(row) = row else { return Ok(None) };
+        touch(&mut transaction, fence).await?;
+        transaction.commit().await.attempt("commit a part's beginning")?;
+        let fence = PartFence { run: fence.clone(), name: name.to_owned(), attempt: row.attempt };
+        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected }))
+    };
+    store.within("begin a part", store.work_ends(), work).await
+}
+
+/// What the end of a part came to.
+type Ended = Option<State>;
+
+/// Ends a part as done, and its run with the last of them; devices that were not seen are confirmed by one part more.
+/// `Some`: the run's state after it. `None`: fenced, nothing was written.
+///
+/// # Errors
+/// What the database said.
+pub async fn finish_part(store: &Store, fence: &PartFence) -> Result<Ended, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to finish a part")?;
+        let Some(held) = hold(&mut transaction, &fence.run).await? else { return Ok(None) };
+        if hold_part(&mut transaction, fence).await?.is_none() {
+            return Ok(None);
+        }
+        close(&mut transaction, &fence.run, &fence.name, None).await?;
+        if held.kind == Kind::Devices {
+            note_synced(&mut transaction, &fence.run, held.integration_id, &fence.name).await?;
+        }
+        let state = go_on(&mut transaction, &fence.run, &held).await?;
+        transaction.commit().await.attempt("commit a part's end")?;
+        Ok(Some(state))
+    };
+    store.within("finish a part", store.work_ends(), work).await
+}
+
+/// Ends a part as failed, with the cause that a person will read; otherwise as [`finish_part`].
+///
+/// # Errors
+/// What the database said.
+pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: &str) -> Result<Ended, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to fail a part")?;
+        let Some(held) = hold(&mut transaction, fence).await? else { return Ok(None) };
+        if !close(&mut transaction, fence, name, Some(cause)).await? {
+            return Ok(None);
+        }
+        let state = go_on(&mut transaction, fence, &held).await?;
+        transaction.commit().await.attempt("commit a part's failure")?;
+        Ok(Some(state))
+    };
+    store.within("fail a part", store.work_ends(), work).await
+}
+
+async fn go_on(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<State, Error> {
+    touch(connection, fence).await?;
+    Ok(end::end_if_done(connection, fence, held).await?.unwrap_or(State::Running))
+}
+
+async fn close(connection: &mut PgConnection, fence: &Fence, name: &str, cause: Option<&str>) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update muster.run_part
+         set state = case when $4::text is null then 'done' else 'failed' end, error = $4, finished_at = now(),
+             fetched_at = coalesce(fetched_at, started_at)
+         where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
+        fence.tenant,
+        fence.run_id,
+        name,
+        cause.map(|cause| cut(cause, end::CAUSE_CHARS_MAX))
+    );
+    let done = done.execute(connection).await.attempt(format!("end part {name}"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Says in the mapping since when its devices are known to be as they are shown. A client with devices that were not in
+/// its list waits for the part that confirms them.
+async fn note_synced(
+    connection: &mut PgConnection,
+    fence: &Fence,
+    integration_id: Uuid,
+    name: &str,
+) -> Result<(), Error> {
+    sqlx::query_file!("sql/run/note_synced.sql", fence.tenant, integration_id, fence.run_id, name)
+        .execute(connection)
+        .await
+        .attempt(format!("note that part {name} is synced"))
+        .map(drop)
+}

@@ -1,0 +1,156 @@
+//! Runs as a person sees them, live.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Kind, PartState, State};
+use crate::{Error, Store};
+
+/// Rows of a part, or of all parts of a run. A part's are those of its current attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Devices that Tactical is expected to show, where that is known.
+    pub expected: Option<i64>,
+    /// Devices that it has shown.
+    pub seen: i64,
+    /// Assets made or adopted.
+    pub created: i64,
+    /// Assets of which anything was written.
+    pub updated: i64,
+    /// Assets that came from another client; they count as updated too.
+    pub moved: i64,
+    /// Devices of which nothing was written.
+    pub unchanged: i64,
+    /// Devices that are newly known to be gone.
+    pub missing: i64,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunView {
+    /// The run.
+    pub run_id: Uuid,
+    /// The connection.
+    pub integration_id: Uuid,
+    /// What it reads.
+    pub kind: Kind,
+    /// How far it has come.
+    pub state: State,
+    /// How often it was taken over.
+    pub epoch: i32,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// When a worker first took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Its last batch.
+    pub progressed_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What failed, and why.
+    pub error: Option<String>,
+    /// Its parts.
+    pub parts: i64,
+    /// Those that are done.
+    pub parts_done: i64,
+    /// Those that have failed.
+    pub parts_failed: i64,
+    /// All parts together.
+    pub counts: Counts,
+}
+
+/// A part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartView {
+    /// Its name, see [`super::Scope`].
+    pub name: String,
+    /// What a person calls it.
+    pub label: String,
+    /// How far it has come.
+    pub state: PartState,
+    /// How often it was begun.
+    pub attempt: i32,
+    /// Its rows.
+    pub counts: Counts,
+    /// When its current attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// One run of a tenant with its parts, by label; `None`: there is none.
+///
+/// # Errors
+/// What the database said.
+pub async fn get(store: &Store, tenant: Uuid, run_id: Uuid) -> Result<Option<(RunView, Vec<PartView>)>, Error> {
+    let Some(run) = read(store, tenant, Some(run_id), 1).await?.pop() else { return Ok(None) };
+    let rows = sqlx::query!(
+        "select name, label, state, attempt, expected, seen, created, updated, moved, unchanged, missing, started_at,
+                finished_at, error
+         from muster.run_part where tenant = $1 and run_id = $2 order by label, name",
+        tenant,
+        run_id
+    );
+    let rows = store.run("read a run's parts", rows.fetch_all(store.pool())).await?;
+    let parts = rows.into_iter().map(|row| PartView {
+        name: row.name,
+        label: row.label,
+        state: PartState::parse(&row.state).unwrap_or(PartState::Open),
+        attempt: row.attempt,
+        counts: Counts {
+            expected: row.expected.map(i64::from),
+            seen: row.seen.into(),
+            created: row.created.into(),
+            updated: row.updated.into(),
+            moved: row.moved.into(),
+            unchanged: row.unchanged.into(),
+            missing: row.missing.into(),
+        },
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        error: row.error,
+    });
+    Ok(Some((run, parts.collect())))
+}
+
+/// A tenant's runs, newest first, at most `rows_max`.
+///
+/// # Errors
+/// What the database said.
+pub async fn list(store: &Store, tenant: Uuid, rows_max: u32) -> Result<Vec<RunView>, Error> {
+    read(store, tenant, None, rows_max).await
+}
+
+async fn read(store: &Store, tenant: Uuid, run_id: Option<Uuid>, rows_max: u32) -> Result<Vec<RunView>, Error> {
+    let rows = sqlx::query_file!("sql/run/read.sql", tenant, run_id, i64::from(rows_max));
+    let rows = store.run("read the runs", rows.fetch_all(store.pool())).await?;
+    let runs = rows.into_iter().map(|row| RunView {
+        run_id: row.run_id,
+        integration_id: row.integration_id,
+        kind: Kind::parse(&row.kind).unwrap_or(Kind::Devices),
+        state: State::parse(&row.state).unwrap_or(State::Failed),
+        epoch: row.epoch,
+        requested_by: row.requested_by,
+        requested_at: row.requested_at,
+        started_at: row.started_at,
+        progressed_at: row.progressed_at,
+        finished_at: row.finished_at,
+        error: row.error,
+        parts: row.parts,
+        parts_done: row.parts_done,
+        parts_failed: row.parts_failed,
+        counts: Counts {
+            expected: row.expected,
+            seen: row.seen,
+            created: row.created,
+            updated: row.updated,
+            moved: row.moved,
+            unchanged: row.unchanged,
+            missing: row.missing,
+        },
+    });
+    Ok(runs.collect())
+}
