@@ -14,7 +14,8 @@ with noted as (
     returning tenant, integration_id, agent_id, refresh_due_at
 )
 select
-    n.tenant, n.integration_id, n.agent_id, n.refresh_due_at as "due_at!",
+    n.tenant as "tenant!", n.integration_id as "integration_id!", n.agent_id as "agent_id!",
+    n.refresh_due_at as "due_at!",
     coalesce(i.is_active and i.settings ->> 'auth_mode' is not null, false) as "has_api!"
 from noted n
 left join rmm_integrations i on i.tenant = n.tenant and i.integration_id = n.integration_id

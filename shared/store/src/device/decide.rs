@@ -217,7 +217,8 @@ mod tests {
         assert_eq!(decided(&list, &current(), &device()), Decision::Unchanged);
         assert_eq!(decided(&context(Source::Detail), &current(), &device()), Decision::Seen(ASSET));
         assert_eq!(decided(&context(Source::Beta), &current(), &device()), Decision::Compare(ASSET));
-        let table: [(fn(&mut Current, &mut Device), Decision); 11] = [
+        type Change = fn(&mut Current, &mut Device);
+        let table: [(Change, Decision); 11] = [
             (|_, device| device.last_seen_at = Some(at(959)), Decision::Unchanged),
             (|_, device| device.last_seen_at = Some(at(960)), Decision::Seen(ASSET)),
             (|_, device| device.last_seen_at = None, Decision::Seen(ASSET)),
