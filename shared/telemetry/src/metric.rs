@@ -54,6 +54,10 @@ metrics! {
     WEBHOOK_REQUESTS_TOTAL = "muster_webhook_requests_total" Counter("status") Count;
     /// Time from a webhook's headers to its answer.
     WEBHOOK_SECONDS = "muster_webhook_seconds" Histogram() Seconds;
+    /// Requests to the operators' API answered, by route and HTTP status.
+    CONSOLE_REQUESTS_TOTAL = "muster_console_requests_total" Counter("operation", "status") Count;
+    /// Time that a request to the operators' API took, questions to Tactical included.
+    CONSOLE_SECONDS = "muster_console_seconds" Histogram("operation") Seconds;
     /// Hooks that the gateway holds in memory.
     HOOKS_LOADED = "muster_hooks_loaded" Gauge() Count;
     /// Messages handed to the broker, by how it answered: confirmed, refused, timeout or lost.

@@ -1,0 +1,102 @@
+//! What a person enters in Tactical so that it calls us, and a new secret for it.
+
+use chrono::{DateTime, Utc};
+use contract::webhook;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde_json::json;
+use store::hook::{self, Change};
+use store::view::{self, TemplateFinding};
+use utoipa::ToSchema;
+
+use crate::call::{Call, Reply};
+use crate::problem::Problem;
+use crate::route::{NoBody, NoQuery};
+
+/// How Tactical is told to call us: two URL actions of type REST, method POST, used by an alert template.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Webhook {
+    /// The URL of both actions.
+    url: String,
+    /// The header of both actions that holds the secret.
+    header: &'static str,
+    /// The body of the failure action.
+    failure_body: &'static str,
+    /// The body of the resolved action.
+    resolved_body: &'static str,
+    /// Whether there is a secret; it cannot be shown, only replaced.
+    has_secret: bool,
+    /// When the secret was set.
+    rotated_at: Option<DateTime<Utc>>,
+    /// The secret before is good until then.
+    previous_valid_until: Option<DateTime<Utc>>,
+    /// Mistakes in the templates that call, as their calls showed them.
+    template_mistakes: Vec<TemplateMistake>,
+}
+
+/// A mistake in a template.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TemplateMistake {
+    mistake: String,
+    first_seen_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    seen_count: i64,
+}
+
+impl From<TemplateFinding> for TemplateMistake {
+    fn from(found: TemplateFinding) -> Self {
+        Self {
+            mistake: found.finding,
+            first_seen_at: found.first_seen_at,
+            last_seen_at: found.last_seen_at,
+            seen_count: found.seen_count,
+        }
+    }
+}
+
+/// A new secret; the only answer that holds one.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Rotated {
+    url: String,
+    header: &'static str,
+    /// The secret; shown this once.
+    secret: String,
+    /// The secret before stays good until then.
+    previous_valid_until: Option<DateTime<Utc>>,
+}
+
+/// `GET …/webhook`.
+pub(crate) async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Webhook>, Problem> {
+    let found = view::webhook(&call.app.store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
+    Ok(Reply::ok(Webhook {
+        url: webhook::url(call.app.gateway_url.as_str(), call.tenant),
+        header: webhook::HEADER,
+        failure_body: webhook::FAILURE_BODY,
+        resolved_body: webhook::RESOLVED_BODY,
+        has_secret: found.rotated_at.is_some(),
+        rotated_at: found.rotated_at,
+        previous_valid_until: found.previous_valid_until,
+        template_mistakes: found.findings.into_iter().map(TemplateMistake::from).collect(),
+    }))
+}
+
+/// `POST …/webhook/rotate`.
+pub(crate) async fn rotate(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Rotated>, Problem> {
+    let found = view::webhook(&call.app.store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
+    let secret = SecretString::from(hook::generate_secret());
+    let digest = hook::digest(call.app.pepper.expose_secret().as_bytes(), secret.expose_secret());
+    let grace = call.app.webhook_grace;
+    let entry = call.entry("webhook.rotate", None, json!({ "grace_s": grace.as_secs() }));
+    let id = found.integration_id;
+    let change = hook::rotate_by(&call.app.store, call.tenant, id, &digest, grace, &entry).await?;
+    let previous_valid_until = match change {
+        Change::Rotated { previous_valid_until } => Some(previous_valid_until),
+        Change::Created | Change::Unchanged => None,
+    };
+    Ok(Reply::ok(Rotated {
+        url: webhook::url(call.app.gateway_url.as_str(), call.tenant),
+        header: webhook::HEADER,
+        secret: secret.expose_secret().to_owned(),
+        previous_valid_until,
+    }))
+}

@@ -1,0 +1,141 @@
+//! Puts the console together and runs it until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use store::Store;
+use telemetry::MetricsHandle;
+use telemetry::probe::{self, Readiness};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vault::Vault;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::router::router;
+
+/// How often Postgres is asked whether it is there; a probe every few seconds finds it fresh enough.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why the console did not start, or not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A flag that only shows to be wrong when it is used; the text names it.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("--{flag} ({variable}): listen on {address}: {cause}")]
+    Listen {
+        /// Without its dashes.
+        flag: &'static str,
+        /// The flag's variable.
+        variable: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// A console that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API is served.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits for the end of the drain, after `cancel`.
+    pub async fn stopped(self) {
+        // a panic in there has been logged by the panic hook
+        let _ = self.task.await;
+    }
+}
+
+/// Runs the console against Postgres until `cancel`, then drains.
+///
+/// # Errors
+/// [`RunError`]; nothing is left bound.
+pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationToken) -> Result<(), RunError> {
+    let store = Store::lazy(&config.database, "console")
+        .map_err(|error| RunError::Config(format!("--database-url (MUSTER_DATABASE_URL): {error}")))?;
+    let app = Arc::new(App::new(&config, store.clone())?);
+    let running = start(&config, app, metrics, cancel).await?;
+    running.stopped().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Starts a console in the given world.
+///
+/// # Errors
+/// [`RunError::Listen`]; nothing is left bound.
+pub async fn start(
+    config: &Config,
+    app: Arc<App>,
+    metrics: MetricsHandle,
+    cancel: CancellationToken,
+) -> Result<Running, RunError> {
+    let address = config.listen;
+    let listener = TcpListener::bind(address).await.map_err(|cause| RunError::Listen {
+        flag: "listen",
+        variable: "MUSTER_CONSOLE_LISTEN",
+        address,
+        cause,
+    })?;
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let is_there = Arc::new(AtomicBool::new(false));
+    let ready = {
+        let is_there = Arc::clone(&is_there);
+        move || Readiness::of([("postgres", is_there.load(Ordering::Relaxed))])
+    };
+    tracing::info!(listen.address = %address, "listening");
+    // metrics are shown until the drain is over
+    let drained = CancellationToken::new();
+    let probes = config.telemetry.probe_listen;
+    probe::serve(probes, metrics, ready.clone(), drained.clone()).await.map_err(|cause| RunError::Listen {
+        flag: "probe-listen",
+        variable: "MUSTER_PROBE_LISTEN",
+        address: probes,
+        cause,
+    })?;
+    let looking = tokio::spawn(look(app.store.clone(), is_there));
+    let limits = config.limits.listener();
+    let router = router(app).merge(probe::health(ready));
+    let task = tokio::spawn(async move {
+        listener::serve(listener, router, &limits, cancel).await;
+        looking.abort();
+        drained.cancel();
+    });
+    Ok(Running { address, task })
+}
+
+/// Keeps an eye on Postgres for the probes.
+async fn look(store: Store, is_there: Arc<AtomicBool>) {
+    loop {
+        is_there.store(store.ping().await.is_ok(), Ordering::Relaxed);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl App {
+    /// The console's world as its flags describe it.
+    ///
+    /// # Errors
+    /// [`RunError::Config`]: a pepper or a key cannot be read.
+    pub fn new(config: &Config, store: Store) -> Result<Self, RunError> {
+        Ok(Self {
+            store,
+            vault: Vault::open(&config.vault).map_err(|error| RunError::Config(fault::chain(&error)))?,
+            pepper: config.pepper.read().map_err(RunError::Config)?,
+            gateway_url: config.public_gateway_url.clone(),
+            webhook_grace: Duration::from_secs(config.webhook_grace_s),
+            limits: config.limits.clone(),
+        })
+    }
+}
