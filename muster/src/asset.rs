@@ -2,7 +2,6 @@
 
 use std::io;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -53,8 +52,8 @@ pub(crate) async fn run(flags: Assets) -> anyhow::Result<()> {
         let pairs = filters.iter().chain(&paging).filter_map(|(name, value)| Some((name, value.as_ref()?)));
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut page: Value = console.get(&format!("/assets?{query}")).await?;
-        if let Some(page) = page["assets"].as_array_mut() {
-            rows.append(page);
+        if let Some(items) = page["items"].as_array_mut() {
+            rows.append(items);
         }
         cursor = page["next_cursor"].as_str().map(str::to_owned);
         if cursor.is_none() || rows.len() >= limit {
@@ -64,16 +63,15 @@ pub(crate) async fn run(flags: Assets) -> anyhow::Result<()> {
     if console.json {
         return Ok(print_json(&Value::Array(rows))?);
     }
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, Utc::now())).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let headings = ["name", "client", "type", "status", "read", "system", "user"];
     Ok(print_table(&mut io::stdout().lock(), &headings, &cells)?)
 }
 
-fn cells(row: &Value, now: DateTime<Utc>) -> Vec<String> {
-    let status = if row["missing_since"].is_null() { text(row, "agent_status") } else { "missing".to_owned() };
-    let read = row["status_observed_at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok());
-    let age = read.map_or_else(String::new, |at| age_words((now - at).num_seconds().max(0)));
-    let plain = ["name", "client_name", "asset_type"].map(|name| text(row, name));
+fn cells(row: &Value) -> Vec<String> {
+    let status = if row["missing_since"].is_null() { text(row, "status") } else { "missing".to_owned() };
+    let age = row["status_age_s"].as_i64().map_or_else(String::new, age_words);
+    let plain = ["name", "client_name", "type"].map(|name| text(row, name));
     plain.into_iter().chain([status, age]).chain(["os_version", "current_user"].map(|name| text(row, name))).collect()
 }
 
@@ -95,11 +93,10 @@ mod tests {
 
     #[test]
     fn a_row_shows_the_status_with_its_age_and_says_when_the_device_is_gone() {
-        let now: DateTime<Utc> = "2026-11-22T02:10:00Z".parse().unwrap();
-        let mut row = json!({"name": "pc", "agent_status": "online", "status_observed_at": "2026-11-22T02:00:00Z"});
-        assert_eq!(cells(&row, now)[3..5], ["online".to_owned(), "10 min ago".to_owned()]);
+        let mut row = json!({"name": "pc", "status": "online", "status_age_s": 600});
+        assert_eq!(cells(&row)[3..5], ["online".to_owned(), "10 min ago".to_owned()]);
         row["missing_since"] = json!("2026-11-22T01:00:00Z");
-        assert_eq!(cells(&row, now)[3], "missing");
+        assert_eq!(cells(&row)[3], "missing");
         assert_eq!(["0 s ago", "2 h ago", "2 d ago"].map(str::to_owned), [0, 7_200, 172_800].map(age_words));
     }
 }
