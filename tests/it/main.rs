@@ -1,5 +1,6 @@
 //! The fleet tests: one binary, a module per subject, each test on its own database and vhost.
 
+mod connection;
 mod contract;
 mod harness;
 mod lapin;
