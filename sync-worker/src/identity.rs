@@ -5,10 +5,13 @@
 //! first. Where they differ the agents decide, because their ids are random and survive everything but a reinstallation: a
 //! client that was renamed still has its agents.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Clients by number, with their names.
 pub type Clients = BTreeMap<String, String>;
+
+/// Agents that are listed, with the name of the client that each is listed under.
+pub type Listed = HashMap<String, Option<String>>;
 
 /// Whether any known client has another name, or is gone; new clients are no difference.
 #[must_use]
@@ -16,24 +19,55 @@ pub fn differs(known: &Clients, shown: &Clients) -> bool {
     known.iter().any(|(id, name)| shown.get(id) != Some(name))
 }
 
-/// Whether another server is there. Asked only where [`differs`] says so, or the URL is not the confirmed one.
+/// Where the known agents of a client are now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Under the name that its number has now.
+    Same,
+    /// Under other clients.
+    Elsewhere,
+    /// In no list.
+    Nowhere,
+}
+
+/// Whether another server is there. Asked only where [`differs`] says so, or the URL is not the confirmed one; `agents` are
+/// some known ones of each client, by the client's number.
 ///
-/// A key that sees less than before shows a part of the known agents and is no other server, so the smaller of both sides
-/// counts. Where one side has no agents the names decide. Names that changed places are another server in any case: one
-/// that was set up anew and that the agents were moved to.
+/// Clients that are not shown say nothing: the key may see less than before. Where no agent is known, or none listed, the
+/// names decide. Names that changed places, and a renamed client whose agents are under others, are another server in any
+/// case: one that was set up anew and that the agents were moved to.
 #[must_use]
-pub fn is_other(known: &Clients, shown: &Clients, known_agents: &HashSet<String>, agents: &HashSet<String>) -> bool {
+pub fn is_other(known: &Clients, shown: &Clients, agents: &BTreeMap<String, Vec<String>>, listed: &Listed) -> bool {
     if changed_places(known, shown) {
         return true;
     }
-    let smaller = known_agents.len().min(agents.len());
-    if smaller > 0 {
-        let common = known_agents.intersection(agents).count();
-        return common * 2 < smaller;
+    let (mut same, mut nowhere) = (0, 0);
+    for (id, name) in known {
+        let (Some(now), Some(agents)) = (shown.get(id), agents.get(id)) else { continue };
+        match place(now, agents, listed) {
+            Place::Same => same += 1,
+            Place::Elsewhere if now != name => return true,
+            Place::Elsewhere => {}
+            Place::Nowhere => nowhere += 1,
+        }
+    }
+    if same + nowhere > 0 && !listed.is_empty() {
+        return nowhere > same;
     }
     let both = known.iter().filter_map(|(id, name)| Some((name, shown.get(id)?)));
-    let (same, renamed): (Vec<_>, Vec<_>) = both.partition(|(before, now)| before == now);
-    same.len() < renamed.len()
+    let (kept, renamed): (Vec<_>, Vec<_>) = both.partition(|(before, now)| before == now);
+    kept.len() < renamed.len()
+}
+
+fn place(name: &str, agents: &[String], listed: &Listed) -> Place {
+    let clients: Vec<Option<&str>> =
+        agents.iter().filter_map(|agent_id| listed.get(agent_id)).map(Option::as_deref).collect();
+    let there = clients.iter().filter(|client| **client == Some(name)).count();
+    match clients.len() {
+        0 => Place::Nowhere,
+        all if there * 2 >= all => Place::Same,
+        _ => Place::Elsewhere,
+    }
 }
 
 /// Whether a known client's name now stands under another number while its own number has another name.
@@ -53,8 +87,18 @@ mod tests {
         named.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned())).collect()
     }
 
-    fn agents(ids: std::ops::Range<u32>) -> HashSet<String> {
-        ids.map(|id| id.to_string()).collect()
+    /// Ten agents of each client, named by the server and the client's place.
+    fn agents(server: &str, clients: &Clients) -> BTreeMap<String, Vec<String>> {
+        let ids = |id: &str| (0..10).map(|agent| format!("{server} {id} {agent}")).collect();
+        clients.keys().map(|id| (id.clone(), ids(id))).collect()
+    }
+
+    /// Each client's agents under the name that it has there.
+    fn listed(server: &str, clients: &Clients) -> Listed {
+        let agents = agents(server, clients);
+        let each =
+            agents.iter().flat_map(|(id, agents)| agents.iter().map(|agent| (agent.clone(), clients[id].clone())));
+        each.map(|(agent, name)| (agent, Some(name))).collect()
     }
 
     #[test]
@@ -69,29 +113,48 @@ mod tests {
     fn the_table_of_servers() {
         let known = clients(&[("1", "Acme"), ("2", "Globex"), ("3", "Initech")]);
         let renamed = clients(&[("1", "Acme"), ("2", "Globex GmbH"), ("3", "Initech")]);
-        let others = clients(&[("1", "Alpha"), ("2", "Beta"), ("3", "Gamma")]);
-        let moved = clients(&[("1", "Globex"), ("2", "Acme"), ("3", "Initech")]);
+        let all_renamed = clients(&[("1", "A"), ("2", "B"), ("3", "C")]);
+        let swapped = clients(&[("1", "Globex"), ("2", "Acme"), ("3", "Initech")]);
         let fewer = clients(&[("1", "Acme")]);
         let remade = clients(&[("1", "Acme"), ("3", "Initech"), ("9", "Globex")]);
-        // what is shown, the agents known and listed, whether it is another server, and the case
+        // what is shown, on which server, and whether that is another one
         let table = [
-            (&renamed, 0..100, 0..100, false, "a rename"),
-            (&renamed, 0..100, 60..70, false, "a rename and a key that sees less"),
-            (&known, 0..100, 0..100, false, "another URL of the same server"),
-            (&known, 0..100, 500..600, true, "another server with the same names"),
-            (&others, 0..100, 500..600, true, "another server"),
-            (&others, 0..100, 0..100, false, "every client was renamed"),
-            (&moved, 0..100, 0..100, true, "the same agents on a server whose clients have other numbers"),
-            (&fewer, 0..100, 0..30, false, "a key that sees one client"),
-            (&remade, 0..100, 0..90, false, "a client that was deleted and made again"),
-            (&renamed, 0..0, 0..100, false, "a rename while no agent is known"),
-            (&others, 0..0, 0..100, true, "other names while no agent is known"),
-            (&others, 0..100, 0..0, true, "other names and no agents"),
-            (&known, 0..100, 0..0, false, "the same names and no agents"),
-            (&known, 0..100, 90..190, true, "a tenth of the agents is not enough"),
+            (&renamed, "ours", false, "a rename"),
+            (&all_renamed, "ours", false, "every client was renamed"),
+            (&known, "ours", false, "another URL of the same server"),
+            (&fewer, "ours", false, "a key that sees one client"),
+            (&remade, "ours", false, "a client that was deleted and made again"),
+            (&known, "theirs", true, "another server with the same names"),
+            (&fewer, "theirs", true, "another server with one of the names"),
+            (&all_renamed, "theirs", true, "another server"),
+            (&swapped, "ours", true, "the same agents under other numbers"),
         ];
-        for (shown, known_agents, listed, expected, case) in table {
-            assert_eq!(is_other(&known, shown, &agents(known_agents), &agents(listed)), expected, "{case}");
+        for (shown, server, expected, case) in table {
+            assert_eq!(is_other(&known, shown, &agents("ours", &known), &listed(server, shown)), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn without_agents_the_names_decide() {
+        let known = clients(&[("1", "Acme"), ("2", "Globex"), ("3", "Initech")]);
+        let renamed = clients(&[("1", "Acme"), ("2", "Globex GmbH"), ("3", "Initech")]);
+        let others = clients(&[("1", "Alpha"), ("2", "Beta"), ("3", "Gamma")]);
+        for (shown, expected) in [(&known, false), (&renamed, false), (&others, true)] {
+            assert_eq!(is_other(&known, shown, &BTreeMap::new(), &listed("any", shown)), expected, "none is known");
+            assert_eq!(is_other(&known, shown, &agents("ours", &known), &Listed::new()), expected, "none is listed");
+        }
+    }
+
+    #[test]
+    fn a_renamed_number_whose_agents_are_elsewhere_is_another_server() {
+        let known = clients(&[("1", "Acme"), ("2", "Globex")]);
+        let shown = clients(&[("1", "Umbrella"), ("2", "Globex")]);
+        let mut moved = listed("ours", &clients(&[("2", "Globex")]));
+        moved.extend(listed("ours", &clients(&[("1", "Acme Ltd")])));
+        assert!(is_other(&known, &shown, &agents("ours", &known), &moved));
+        // agents that a person moved to another client of the same server
+        let mut left = listed("ours", &clients(&[("1", "Umbrella")]));
+        left.extend(listed("ours", &clients(&[("2", "Umbrella")])));
+        assert!(!is_other(&known, &shown, &agents("ours", &known), &left));
     }
 }

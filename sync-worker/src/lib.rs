@@ -1,4 +1,56 @@
 //! sync-worker: reads Tactical's clients and devices and writes them to Postgres.
+//!
+//! A run is planned by [`jobs::sync_devices`] into parts, one for each mapped client; each part streams its devices into
+//! batches that `store::device` merges. What an agent's fields mean is in [`device`] and [`os`], whether the server is still
+//! the same one in [`identity`]: all three are pure.
 
+pub mod device;
+pub mod failure;
 pub mod identity;
+pub mod jobs;
 pub mod os;
+pub mod plan;
+mod pull;
+mod server;
+mod text;
+
+use connection::{Connections, VaultCheck};
+use store::Store;
+use vault::Vault;
+use worker::Registry;
+
+pub use jobs::registry;
+
+/// What this worker can be told beside what every worker can.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub vault: vault::Config,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub tactical: tactical::Config,
+}
+
+/// The jobs with what they need: the vault's key must fit what is sealed.
+///
+/// # Errors
+/// One line: no key, or one that opens nothing that is stored. A database that is away is no error here: the key is checked
+/// once it answers, and a wrong one then ends the process.
+pub async fn start(store: &Store, flags: &Flags) -> Result<Registry, String> {
+    let vault = Vault::open(&flags.vault).map_err(|error| fault::chain(&error))?;
+    let checked = connection::check_vault(store, &vault).await.map_err(|error| fault::chain(&error))?;
+    if checked == VaultCheck::DatabaseAway {
+        tokio::spawn(check_when_back(store.clone(), vault.clone()));
+    }
+    let connections = Connections::new(store.clone(), vault, flags.tactical.clone());
+    Ok(registry(store, &connections))
+}
+
+async fn check_when_back(store: Store, vault: Vault) {
+    if let Err(error) = connection::check_vault_when_back(&store, &vault).await {
+        tracing::error!(error = fault::chain(&error), "the vault's key is the wrong one");
+        // nothing that is in hand could succeed, and its deliveries go to a process with the right key
+        std::process::exit(i32::from(worker::EXIT_CONFIG));
+    }
+}

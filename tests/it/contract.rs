@@ -9,7 +9,9 @@ use worker::Registry;
 
 /// The jobs of every worker: one line per worker program.
 fn registries(store: &Store) -> Vec<Registry> {
-    vec![alert_worker::registry(store)]
+    let connections =
+        connection::Connections::new(store.clone(), tests::fleet::vault(), tests::fleet::tactical_config());
+    vec![alert_worker::registry(store), sync_worker::registry(store, &connections)]
 }
 
 /// A store that nobody asks anything.

@@ -7,5 +7,6 @@ mod lapin;
 mod pipeline;
 mod runner;
 mod simulator;
+mod sync;
 mod tidy;
 mod topology;

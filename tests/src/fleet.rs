@@ -21,6 +21,7 @@ use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
 use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
 
 pub use programs::{PEPPER, Program, VAULT_KEY};
+pub use sync::{tactical_config, vault};
 
 /// The shortest delay of a fleet's ladder; the longest is 3,600 times as long, so nothing may have to wait for it.
 const RETRY_BASE_MS: u64 = 5;
@@ -345,7 +346,7 @@ impl Fleet {
         self.expected.queues.push((queue.to_owned(), count));
     }
 
-    /// Waits until no work is left to take and the outbox is empty.
+    /// Waits until no work is left to take and nothing in the outbox is due.
     ///
     /// # Panics
     /// If that does not come to be.
@@ -354,8 +355,9 @@ impl Fleet {
         until(DEADLINE * 3, async || {
             let mut left = ending::left(client, &self.queues()).await;
             left.retain(|(_, depth)| *depth != Some(0));
-            let outbox = store::outbox::count(&store).await.map_err(|error| error.to_string())?;
-            if left.is_empty() && outbox == 0 { Ok(()) } else { Err(format!("{left:?}, {outbox} in the outbox")) }
+            // a refresh that is due later is no work yet
+            let due = store::outbox::oldest_age(&store).await.map_err(|error| error.to_string())?;
+            if left.is_empty() && due.is_none() { Ok(()) } else { Err(format!("{left:?}, the outbox: {due:?}")) }
         })
         .await;
     }

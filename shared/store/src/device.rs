@@ -21,6 +21,7 @@ mod current;
 mod decide;
 mod digest;
 mod fields;
+mod hidden;
 mod missing;
 mod write;
 
@@ -31,6 +32,7 @@ use crate::lock::Left;
 use crate::run::PartFence;
 
 pub use batch::merge;
+pub use hidden::forget_hidden;
 pub use missing::{candidates, confirm_missing};
 
 /// What an agent's machine is.

@@ -183,6 +183,9 @@ pub struct AgentRow {
     /// Who is logged in; `"None"` and `"-"` are nobody.
     #[serde(default, deserialize_with = "lenient::user")]
     pub logged_username: Option<String>,
+    /// Nobody is logged in: the name before is the last one's.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub italic: Option<bool>,
     /// The operating system's family.
     #[serde(default, deserialize_with = "lenient::word")]
     pub plat: Option<Platform>,

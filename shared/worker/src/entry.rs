@@ -9,8 +9,8 @@ use telemetry::{field, signal};
 use crate::registry::Registry;
 use crate::run::{Args, Program, RunError, run};
 
-/// A configuration that cannot work; nothing was bound or consumed.
-const EXIT_CONFIG: u8 = 2;
+/// The exit code of a configuration that cannot work.
+pub const EXIT_CONFIG: u8 = 2;
 
 /// A worker without flags of its own.
 #[derive(Debug, Clone, Copy, clap::Args)]

@@ -1,0 +1,142 @@
+//! Why a job failed, in words for the person who asked for the sync, and when a part is given up.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use contract::Meta;
+use fault::{Class, Classify, JobError};
+
+/// Attempts of one message. A part that failed four times within half a minute fails; the next sync, minutes later, is the
+/// fifth, and until then its run does not stand in the way of it.
+const ATTEMPTS_MAX: u32 = 4;
+/// Age at which a failing message is given up, even if every attempt was only told to wait.
+const AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The connection cannot be used.
+    #[error(transparent)]
+    Connection(connection::Error),
+    /// Tactical did not answer as it should; with what a person can do.
+    #[error("{error}. {}", error.remedy())]
+    Tactical {
+        /// What went wrong; no source of this error, whose text holds it already.
+        error: tactical::Error,
+    },
+    /// Tactical answered, and the answer cannot be the whole truth.
+    #[error("{0}")]
+    Doubtful(String),
+}
+
+impl From<tactical::Error> for Error {
+    fn from(error: tactical::Error) -> Self {
+        Self::Tactical { error }
+    }
+}
+
+impl From<connection::Error> for Error {
+    fn from(error: connection::Error) -> Self {
+        match error {
+            connection::Error::Tactical(error) => Self::Tactical { error },
+            connection::Error::Store(error) => Self::Store(error),
+            error => Self::Connection(error),
+        }
+    }
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Connection(error) => error.class(),
+            Self::Tactical { error } => error.class(),
+            Self::Doubtful(_) => Class::NeedsAttention,
+        }
+    }
+}
+
+/// What follows from a failure.
+pub(crate) enum Verdict {
+    /// The runner decides: try again, or call `fail_run`.
+    Pass(JobError),
+    /// The part or run has failed for good, with this cause.
+    GiveUp(String),
+}
+
+/// Judges a failure. A permanent error would be parked by the runner, and its run would stay open; one that needs a person
+/// is told at once, by whoever still holds the run. Both are given up here.
+pub(crate) fn judge(error: Error, meta: &Meta) -> Verdict {
+    let is_over = match error.class() {
+        Class::Permanent | Class::NeedsAttention => true,
+        Class::Retryable { after: Some(_) } => age(meta) >= AGE_MAX,
+        Class::Retryable { after: None } | Class::Contention => {
+            meta.attempt + 1 >= ATTEMPTS_MAX || age(meta) >= AGE_MAX
+        }
+        Class::Outage => false,
+    };
+    if is_over { Verdict::GiveUp(fault::chain(&error)) } else { Verdict::Pass(error.into()) }
+}
+
+/// Why a message is not even begun: it never came to an answer, by a time limit or a panic, or its process died with it.
+pub(crate) fn exhausted(meta: &Meta) -> Option<String> {
+    (meta.attempt >= ATTEMPTS_MAX).then(|| {
+        let reason = meta.reason.as_deref().map_or("no reason is known", cause);
+        format!("given up after {} attempts: {reason}", meta.attempt)
+    })
+}
+
+/// The cause without the class's word that the runner puts before it.
+pub(crate) fn cause(reason: &str) -> &str {
+    reason.split_once(": ").map_or(reason, |(_, cause)| cause)
+}
+
+fn age(meta: &Meta) -> Duration {
+    (Utc::now() - meta.first_published_at).to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use contract::ClientsSync;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn meta(attempt: u32, age_s: i64) -> Meta {
+        let first = Utc::now() - TimeDelta::seconds(age_s);
+        Meta { attempt, ..Meta::first::<ClientsSync>(Uuid::nil(), &[], first, None) }
+    }
+
+    #[test]
+    fn the_table_of_verdicts() {
+        let retry = || Error::from(tactical::Error::Truncated { endpoint: "/agents/" });
+        let wait = || Error::from(tactical::Error::BreakerOpen { after: Duration::from_secs(30) });
+        let permanent = || Error::from(tactical::Error::Unreadable { endpoint: "/", reason: "x".to_owned() });
+        let doubtful = || Error::Doubtful("no devices".to_owned());
+        let table = [
+            (retry(), 0, 0, false),
+            (retry(), 2, 0, false),
+            (retry(), 3, 0, true),
+            (retry(), 0, 900, true),
+            (wait(), 9, 0, false),
+            (wait(), 0, 901, true),
+            (permanent(), 0, 0, true),
+            (doubtful(), 0, 0, true),
+        ];
+        for (error, attempt, age_s, given_up) in table {
+            let text = error.to_string();
+            let is_given_up = matches!(judge(error, &meta(attempt, age_s)), Verdict::GiveUp(_));
+            assert_eq!(is_given_up, given_up, "{text} at attempt {attempt}, {age_s} s old");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_without_the_runners_word() {
+        assert_eq!(cause("needs_attention: the key has expired: ask"), "the key has expired: ask");
+        assert_eq!(cause("odd"), "odd");
+    }
+}

@@ -1,0 +1,228 @@
+//! `devices.sync.v1`: the run's own message plans its parts, a part's message reads one client (or one of its sites), and
+//! the part named `confirm` looks a second time for devices that were not listed.
+//!
+//! A redelivery of the run's own message takes the run over with a new epoch, and parts of the old one do nothing more. A
+//! failed part fails alone: the run then ends as `partial`.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use connection::{Connections, Open};
+use contract::{DevicesSync, RunPart};
+use fault::JobError;
+use store::connection::DeviceSource;
+use store::device::{self, Source};
+use store::run::{self, Fence, Part, Scope, Taken};
+use store::{Left, Store, organization};
+use worker::{Done, Job, Outcome, Received};
+
+use crate::failure::{self, Error, Verdict};
+use crate::pull::{Pull, Pulled};
+use crate::{plan, server};
+
+/// What every list that is too short is told with.
+const NOT_MARKED: &str =
+    "nothing was marked as missing. Check that the role of the API key still sees all clients and sites";
+const UNKNOWN_SITE: &str = "it is not known which client this site belongs to: sync the clients, then the devices";
+
+/// The job.
+#[derive(Debug, Clone)]
+pub struct SyncDevices {
+    store: Store,
+    connections: Connections,
+}
+
+impl SyncDevices {
+    /// On this store, with these connections.
+    #[must_use]
+    pub fn new(store: &Store, connections: &Connections) -> Self {
+        Self { store: store.clone(), connections: connections.clone() }
+    }
+}
+
+impl Job for SyncDevices {
+    type Message = DevicesSync;
+    /// A part may take as long as a run of a job may.
+    const MESSAGES_MAX: usize = 1;
+
+    async fn run(&self, batch: &[Received<DevicesSync>]) -> Result<Vec<Outcome>, JobError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for message in batch {
+            outcomes.push(match &message.payload.part {
+                None => self.begin(message).await,
+                Some(part) => self.go_on(message, part).await,
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn fail_run(&self, message: &Received<DevicesSync>, reason: &str) -> Result<(), JobError> {
+        let cause = failure::cause(reason);
+        match &message.payload.part {
+            Some(part) => self.fail_part(&fence(message, part), &part.name, cause).await,
+            None => self.fail_all(message, None, cause).await,
+        }
+    }
+}
+
+/// The run and its parts.
+impl SyncDevices {
+    /// Takes the run over and plans what is left of it.
+    async fn begin(&self, message: &Received<DevicesSync>) -> Outcome {
+        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
+        if let Some(cause) = failure::exhausted(&message.meta) {
+            self.fail_all(message, None, &cause).await?;
+            return Ok(Done::Discarded("failed"));
+        }
+        let Some(taken) = run::take_over(&self.store, tenant, run_id).await? else {
+            return Ok(Done::Discarded("ended"));
+        };
+        match self.plan(message, &taken).await {
+            Ok(()) => Ok(Done::Applied),
+            Err(error) => match failure::judge(error, &message.meta) {
+                Verdict::Pass(error) => Err(error),
+                Verdict::GiveUp(cause) => {
+                    self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
+                    Ok(Done::Discarded("failed"))
+                }
+            },
+        }
+    }
+
+    async fn plan(&self, message: &Received<DevicesSync>, taken: &Taken) -> Result<(), Error> {
+        let (tenant, integration_id) = (message.meta.tenant, taken.integration_id);
+        let open = self.connections.open(tenant, integration_id).await?;
+        let shown = server::clients(&self.store, &open).await?;
+        let mappings = organization::list(&self.store, tenant).await?;
+        let wanted: BTreeSet<String> = (mappings.into_iter())
+            .filter(|mapping| mapping.integration_id == integration_id)
+            .filter(|mapping| mapping.client.is_some() && mapping.auto_sync_assets)
+            .map(|mapping| mapping.external_organization_id)
+            .collect();
+        run::plan(&self.store, &taken.fence, &plan::parts(&wanted, &shown)).await?;
+        Ok(())
+    }
+
+    /// Does one part.
+    async fn go_on(&self, message: &Received<DevicesSync>, part: &RunPart) -> Outcome {
+        let fence = fence(message, part);
+        if let Some(cause) = failure::exhausted(&message.meta) {
+            self.fail_part(&fence, &part.name, &cause).await?;
+            return Ok(Done::Discarded("failed"));
+        }
+        let Some(begun) = run::begin_part(&self.store, &fence, &part.name).await? else {
+            return Ok(Done::Discarded("superseded"));
+        };
+        match self.part(message, &begun).await {
+            Ok(done) => Ok(done),
+            Err(error) => match failure::judge(error, &message.meta) {
+                Verdict::Pass(error) => Err(error),
+                Verdict::GiveUp(cause) => {
+                    self.fail_part(&fence, &part.name, &cause).await?;
+                    Ok(Done::Discarded("failed"))
+                }
+            },
+        }
+    }
+
+    async fn part(&self, message: &Received<DevicesSync>, part: &Part) -> Result<Done, Error> {
+        let open = self.connections.open(message.meta.tenant, message.payload.integration_id).await?;
+        match &part.scope {
+            Scope::Confirm => self.confirm(&open, part).await,
+            Scope::Client(_) | Scope::Site(..) => self.read(&open, part).await,
+            Scope::Clients => Ok(Done::Discarded("superseded")),
+        }
+    }
+
+    async fn fail_part(&self, fence: &Fence, name: &str, cause: &str) -> Result<(), JobError> {
+        let state = run::fail_part(&self.store, fence, name, cause).await?;
+        if state.is_some() {
+            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause, "part {name} of a sync failed");
+        }
+        Ok(())
+    }
+
+    async fn fail_all(&self, message: &Received<DevicesSync>, epoch: Option<i32>, cause: &str) -> Result<(), JobError> {
+        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
+        if run::fail(&self.store, tenant, run_id, epoch, cause).await? {
+            tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause, "a sync of devices failed");
+        }
+        Ok(())
+    }
+}
+
+/// The devices of a part.
+impl SyncDevices {
+    async fn read(&self, open: &Open, part: &Part) -> Result<Done, Error> {
+        let settings = open.settings();
+        let client = match &part.scope {
+            Scope::Site(site, _) => {
+                let site = site.parse().ok();
+                organization::find_client(&self.store, settings.tenant, settings.integration_id, site, None).await?
+            }
+            Scope::Client(id) => Some(id.clone()),
+            Scope::Clients | Scope::Confirm => None,
+        };
+        let Some(client) = client else { return Err(Error::Doubtful(UNKNOWN_SITE.to_owned())) };
+        let fetched_at = self.store.database_now().await?;
+        let (source, sites) = match settings.device_source {
+            DeviceSource::Classic => (Source::List, HashMap::new()),
+            DeviceSource::Beta => (Source::Beta, sites(open, &client).await?),
+        };
+        let pull = Pull { store: &self.store, open, part, client, sites, fetched_at, source };
+        let seen = match pull.run().await? {
+            Pulled::All(seen) => seen,
+            Pulled::Fenced => return Ok(Done::Discarded("superseded")),
+            Pulled::Left(left) => return self.end_left(part, left).await,
+        };
+        let expected = part.expected.and_then(|expected| usize::try_from(expected).ok()).unwrap_or_default();
+        if plan::is_narrow(seen.len(), expected) {
+            let listed = seen.len();
+            return Err(Error::Doubtful(format!("Tactical lists {listed} of {expected} devices: {NOT_MARKED}")));
+        }
+        device::candidates(&self.store, &part.fence, &seen).await?;
+        self.finish(part).await
+    }
+
+    /// The second look: what no list shows is gone, as long as the list shows what was seen a moment ago, and the device's
+    /// client and site are still shown.
+    async fn confirm(&self, open: &Open, part: &Part) -> Result<Done, Error> {
+        let run = &part.fence.run;
+        let shown = server::clients(&self.store, open).await?;
+        let listed: HashSet<String> = server::agents(open).await?.into_keys().collect();
+        let view = run::get(&self.store, run.tenant, run.run_id).await?;
+        let seen = view.map_or(0, |(view, _)| usize::try_from(view.counts.seen).unwrap_or_default());
+        if listed.is_empty() || plan::is_narrow(listed.len(), seen) {
+            let listed = listed.len();
+            return Err(Error::Doubtful(format!(
+                "Tactical lists {listed} devices where it has just shown {seen}: {NOT_MARKED}"
+            )));
+        }
+        device::forget_hidden(&self.store, &part.fence, &server::organizations(&shown)).await?;
+        device::confirm_missing(&self.store, &part.fence, &listed).await?;
+        self.finish(part).await
+    }
+
+    async fn finish(&self, part: &Part) -> Result<Done, Error> {
+        let state = run::finish_part(&self.store, &part.fence).await?;
+        Ok(if state.is_some() { Done::Applied } else { Done::Discarded("superseded") })
+    }
+
+    /// A part whose devices must not be written (any more). A person's own decision is no failure.
+    async fn end_left(&self, part: &Part, left: Left) -> Result<Done, Error> {
+        match left {
+            Left::Unmapped | Left::AutoSyncOff => self.finish(part).await,
+            left => Err(server::left(left)),
+        }
+    }
+}
+
+/// The names of a client's sites, which the beta list does not tell.
+async fn sites(open: &Open, client: &str) -> Result<HashMap<i64, String>, Error> {
+    let Ok(id) = client.parse() else { return Ok(HashMap::new()) };
+    let organization = open.call(async |client| client.organization(id).await).await?;
+    Ok(organization.sites.into_iter().map(|site| (site.id, site.name)).collect())
+}
+
+fn fence(message: &Received<DevicesSync>, part: &RunPart) -> Fence {
+    Fence { tenant: message.meta.tenant, run_id: message.payload.run_id, epoch: part.epoch }
+}

@@ -1,0 +1,99 @@
+//! What a server shows of its clients, once it is known to be the server that the mappings were made for.
+
+use std::collections::BTreeMap;
+
+use connection::Open;
+use store::organization::{self, Held, HeldClient, Look};
+use store::{Left, Store};
+use tactical::Organization;
+
+use crate::failure::Error;
+use crate::identity::{self, Clients, Listed};
+
+/// Why nothing is read while a person has not decided.
+pub(crate) const HELD: &str = "another Tactical server seems to answer than the one that the clients were mapped for: \
+    compare both sides and confirm which it is; until then nothing is imported";
+
+/// Reads all clients. Where they differ from the known ones, or the URL is a new one, the agents decide whether it is
+/// another server; then the connection is held with both sides for a person to decide, and nothing may be read.
+///
+/// # Errors
+/// [`Error::Doubtful`] where the connection is held, now or from before; otherwise why there is no answer.
+pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organization>, Error> {
+    let (tenant, integration_id) = (open.settings().tenant, open.settings().integration_id);
+    let look = organization::look(store, tenant, integration_id).await?.unwrap_or_default();
+    if look.is_held {
+        return Err(Error::Doubtful(HELD.to_owned()));
+    }
+    let shown = open.call(async |client| client.clients().await).await?;
+    let names: Clients = shown.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
+    let is_new_url = look.confirmed_url.is_some() && look.instance_url != look.confirmed_url;
+    if look.clients.is_empty() || !(is_new_url || identity::differs(&look.clients, &names)) {
+        return Ok(shown);
+    }
+    let listed = agents(open).await?;
+    if identity::is_other(&look.clients, &names, &look.agents, &listed) {
+        organization::hold(store, tenant, integration_id, &held(look, &shown)).await?;
+        tracing::warn!(tenant.id = %tenant, integration.id = %integration_id, "another server: the mappings are held");
+        return Err(Error::Doubtful(HELD.to_owned()));
+    }
+    Ok(shown)
+}
+
+/// All agents that the server shows.
+pub(crate) async fn agents(open: &Open) -> Result<Listed, Error> {
+    let mut stream = open.call(async |client| client.brief_agents().await).await?;
+    let mut agents = Listed::new();
+    while let Some(agent) = stream.next().await {
+        let agent = agent?;
+        agents.insert(agent.agent_id, agent.client);
+    }
+    Ok(agents)
+}
+
+/// What the store takes.
+pub(crate) fn organizations(shown: &[Organization]) -> Vec<organization::Organization> {
+    let site = |site: &tactical::Site| organization::Site {
+        id: site.id,
+        name: site.name.clone(),
+        agent_count: site.agent_count,
+    };
+    let organization = |client: &Organization| organization::Organization {
+        id: client.id,
+        name: client.name.clone(),
+        agent_count: client.agent_count,
+        sites: client.sites.iter().map(site).collect(),
+    };
+    shown.iter().map(organization).collect()
+}
+
+/// Why nothing may be written (any more), in words.
+pub(crate) fn left(left: Left) -> Error {
+    let words = match left {
+        Left::Held => HELD,
+        Left::NoSuchConnection => "the connection is gone",
+        Left::Inactive => "the connection was disconnected meanwhile",
+        Left::Suspended => "the tenant was suspended meanwhile",
+        Left::UnknownOrganization => "the client is not known: sync the clients, then the devices",
+        Left::Unmapped => "the client is assigned to nobody",
+        Left::AutoSyncOff => "the client's devices are switched off",
+    };
+    Error::Doubtful(words.to_owned())
+}
+
+fn held(look: Look, shown: &[Organization]) -> Held {
+    let side = |names: BTreeMap<String, String>, count: &dyn Fn(&str) -> Option<i64>| {
+        let clients = names.into_iter().map(|(id, name)| HeldClient { agent_count: count(&id), id, name });
+        clients.collect::<Vec<_>>()
+    };
+    let names = shown.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
+    let counts: BTreeMap<String, Option<i64>> =
+        shown.iter().map(|client| (client.id.to_string(), client.agent_count)).collect();
+    Held {
+        reason: HELD.to_owned(),
+        old_url: look.confirmed_url,
+        new_url: look.instance_url,
+        old: side(look.clients, &|_| None),
+        new: side(names, &|id| counts.get(id).copied().flatten()),
+    }
+}
