@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use store::secret;
-use tests::simulator::key;
+use tests::simulator::{PASSWORD, key};
 
 use super::{Bench, KEY, Who, simulator, vault};
 
@@ -21,8 +21,13 @@ fn muster(bench: &Bench, key: &str, old: Option<&str>, arguments: &[&str]) -> Ou
     command.arg("vault").args(arguments).output().expect("it can be started")
 }
 
+/// All that it printed, which never holds what it seals nor what it seals with.
 fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+    let text = String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
+    for canary in [KEY, NEXT, key::SYNC, PASSWORD] {
+        assert!(!text.contains(canary), "`{canary}` in {text}");
+    }
+    text
 }
 
 fn holding(key: &str, old: Option<&str>) -> vault::Vault {
