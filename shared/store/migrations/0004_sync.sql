@@ -192,3 +192,31 @@ create table muster.audit (
     traceparent varchar(255)
 );
 create index audit_by_tenant on muster.audit (tenant, audit_id);
+
+-- An adopted database that lacks what a sync writes is refused here, as in 0001.
+do $$
+declare
+    missing text;
+begin
+    with needed (relation, columns) as (values
+        ('clients', 'tenant client_id client_name'),
+        ('assets', 'tenant asset_id client_id asset_tag serial_number name status location asset_type updated_at '
+            'rmm_provider rmm_device_id rmm_organization_id agent_status last_seen_at last_rmm_sync_at'),
+        ('workstation_assets', 'tenant asset_id os_type os_version cpu_model ram_gb agent_version current_user '
+            'uptime_seconds last_reboot_at lan_ip wan_ip system_info disk_usage pending_patches'),
+        ('server_assets', 'tenant asset_id os_type os_version cpu_model ram_gb agent_version current_user '
+            'uptime_seconds last_reboot_at lan_ip wan_ip system_info disk_usage pending_patches'),
+        ('tenant_external_entity_mappings', 'tenant integration_type alga_entity_type alga_entity_id '
+            'external_entity_id external_realm_id sync_status last_synced_at metadata updated_at')
+    )
+    select string_agg(relation || '.' || name, ', ' order by relation, name) into missing
+    from needed, string_to_table(columns, ' ') name
+    where not exists (
+        select from pg_attribute a
+        where a.attrelid = ('public.' || relation)::regclass and a.attname = name and not a.attisdropped
+    );
+    if missing is not null then
+        raise exception 'cannot adopt this database: its tables lack %', missing;
+    end if;
+end
+$$;

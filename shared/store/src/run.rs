@@ -19,7 +19,7 @@ mod scope;
 mod start;
 mod view;
 
-pub use end::{fail, fail_open};
+pub use end::fail;
 pub use fence::{Fence, PartFence};
 pub use part::{NewPart, Part, begin_part, fail_part, finish_part, plan};
 pub use scope::Scope;

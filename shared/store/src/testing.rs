@@ -4,6 +4,8 @@
 //! after the hash of the migrations, so that two builds never share one. A database is dropped with its handle; what a
 //! killed test left behind is dropped by a later one, after a day.
 
+mod wal;
+
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +17,8 @@ use tokio::sync::OnceCell;
 
 use crate::migrate::MIGRATOR;
 use crate::{Config, Store};
+
+pub use wal::{Wal, wal_bytes};
 
 /// Connections of a test's store; the server's `max_connections` is shared by all tests at once.
 const CONNECTIONS_MAX: u32 = 10;

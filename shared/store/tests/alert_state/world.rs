@@ -207,13 +207,10 @@ impl World {
     }
 }
 
-/// Takes a tenant's events out of the outbox.
+/// Takes a tenant's events out of the outbox; the refreshes that were asked for stay.
 pub(crate) async fn drain(connection: &mut PgConnection, tenant: Uuid) -> Vec<AlertChanged> {
-    let bodies: Vec<Vec<u8>> = sqlx::query_scalar("delete from muster.outbox where tenant = $1 returning body")
-        .bind(tenant)
-        .fetch_all(connection)
-        .await
-        .unwrap();
+    let events = "delete from muster.outbox where tenant = $1 and kind like 'rmm.alert.%' returning body";
+    let bodies: Vec<Vec<u8>> = sqlx::query_scalar(events).bind(tenant).fetch_all(connection).await.unwrap();
     bodies.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
 }
 

@@ -29,6 +29,18 @@ create table assets (
     rmm_device_id varchar(255), rmm_organization_id varchar(255), agent_status varchar(20), last_seen_at timestamptz,
     last_rmm_sync_at timestamptz, primary key (tenant, asset_id)
 );
+create table workstation_assets (
+    tenant uuid not null, asset_id uuid not null, os_type text, os_version text, cpu_model text, cpu_cores int,
+    ram_gb integer, storage_type text, agent_version varchar(255), antivirus_status text, "current_user" varchar(255),
+    uptime_seconds bigint, last_reboot_at timestamptz, lan_ip varchar(45), wan_ip varchar(45), system_info jsonb,
+    disk_usage jsonb, pending_patches integer, primary key (tenant, asset_id)
+);
+create table server_assets (
+    tenant uuid not null, asset_id uuid not null, os_type text, os_version text, cpu_model text, cpu_cores int,
+    ram_gb integer, is_virtual boolean, agent_version varchar(255), "current_user" varchar(255), uptime_seconds bigint,
+    last_reboot_at timestamptz, lan_ip varchar(45), wan_ip varchar(45), system_info jsonb, disk_usage jsonb,
+    pending_patches integer, primary key (tenant, asset_id)
+);
 create table rmm_alerts (
     tenant uuid not null, alert_id uuid not null default gen_random_uuid(), integration_id uuid not null,
     external_alert_id varchar(255) not null, external_device_id varchar(255), asset_id uuid, severity varchar(20),
@@ -43,7 +55,7 @@ create table tenant_external_entity_mappings (
     id uuid not null default gen_random_uuid(), tenant uuid not null, integration_type varchar(50) not null,
     alga_entity_type varchar(50) not null, alga_entity_id varchar(255) not null, external_entity_id varchar(255) not null,
     external_realm_id varchar(255), sync_status varchar(20), last_synced_at timestamptz, metadata jsonb,
-    primary key (id, tenant), unique (tenant, integration_type, alga_entity_type, alga_entity_id)
+    created_at timestamptz default now(), updated_at timestamptz default now(), primary key (id, tenant), unique (tenant, integration_type, alga_entity_type, alga_entity_id)
 );
 create unique index teem_own_name on tenant_external_entity_mappings
     (tenant, integration_type, alga_entity_type, external_entity_id, coalesce(external_realm_id, ''::character varying));

@@ -87,12 +87,17 @@ async fn a_database_that_lacks_a_column_is_refused_by_name_and_as_a_whole() {
     assert!(chain(&error).contains("lack rmm_alerts.dedup_key, tenants.suspended_at"), "{}", chain(&error));
     assert!(migrate::state(&store).await.unwrap().applied.is_empty());
     assert_eq!(text(&database, "select to_regclass('public.software_catalog')::text").await, "", "rolled back");
-    // once AlgaPSA is upgraded, the same command goes on
+    // what only a sync writes is asked for, too
     execute(
         &database,
-        "alter table rmm_alerts add dedup_key varchar(255); alter table tenants add suspended_at timestamptz",
+        "alter table rmm_alerts add dedup_key varchar(255); alter table tenants add suspended_at timestamptz;
+         alter table server_assets drop disk_usage",
     )
     .await;
+    let error = migrate::run(&store).await.unwrap_err();
+    assert!(chain(&error).contains("lack server_assets.disk_usage"), "{}", chain(&error));
+    // once AlgaPSA is upgraded, the same command goes on
+    execute(&database, "alter table server_assets add disk_usage jsonb").await;
     migrate::run(&store).await.unwrap();
 }
 

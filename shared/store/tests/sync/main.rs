@@ -1,0 +1,15 @@
+//! Devices, organisations, runs and merges against a real Postgres: one claim for each thing that must hold.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod adopt;
+mod fence;
+mod identity;
+mod merge;
+mod missing;
+mod organization;
+mod race;
+mod run;
+mod values;
+mod wal;
+mod world;
+mod write;

@@ -1,0 +1,117 @@
+//! Devices that are gone.
+
+use std::collections::HashSet;
+
+use store::device::{self, Batch};
+use store::run::{self, State};
+use store::testing::TestDatabase;
+
+use crate::world::{World, device};
+
+fn listed(ids: &[&str]) -> HashSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+async fn is_missing(world: &World, agent: &str) -> bool {
+    world.seen().await[agent].is_missing
+}
+
+#[tokio::test]
+async fn a_device_is_missing_only_with_two_evidences_and_its_asset_stays_as_it_is() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a"), device("b"), device("gone")])).await;
+    let assets =
+        "select string_agg(ctid::text || xmin::text || status || agent_status, ',' order by asset_id) from assets";
+    let before = world.text(assets).await;
+    let fence = world.begun(&["client:1"]).await;
+    // one list lacks it: the run goes on with a part that looks at all agents
+    assert_eq!(world.complete(&fence, &[device("a"), device("b")]).await, Some(State::Running));
+    assert!(!is_missing(&world, "gone").await);
+    let message = "select count(*) from muster.outbox where convert_from(body, 'UTF8') like '%\"confirm\"%'";
+    assert_eq!(world.number(message).await, 1);
+    let confirm = world.begin(&fence.run, "confirm").await;
+    assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&["a", "b"])).await.unwrap(), Some(1));
+    assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Completed));
+    assert!(is_missing(&world, "gone").await && !is_missing(&world, "a").await);
+    assert_eq!(world.text(assets).await, before, "nothing is deactivated");
+    let (run, _) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
+    assert_eq!((run.counts.missing, run.counts.seen), (1, 2));
+    // and it is not found again by the next run
+    let next = world.begun(&["client:1"]).await;
+    assert_eq!(world.complete(&next, &[device("a"), device("b")]).await, Some(State::Completed));
+}
+
+#[tokio::test]
+async fn a_device_that_the_second_list_shows_is_not_missing_and_its_age_goes_on() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a"), device("elsewhere")])).await;
+    let fence = world.begun(&["client:1"]).await;
+    world.complete(&fence, &[device("a")]).await;
+    let confirm = world.begin(&fence.run, "confirm").await;
+    assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&["a", "elsewhere"])).await.unwrap(), Some(0));
+    run::finish_part(&world.store, &confirm).await.unwrap();
+    assert!(!is_missing(&world, "elsewhere").await);
+    let fresh = "select string_agg(agent_id, ',') from muster.agent where external_client_id = '1'";
+    assert_eq!(world.text(fresh).await, "a", "no list tells of the other one");
+    // mapped at last, its client's list brings it in
+    let there = Batch { external_client_id: "2".to_owned(), ..world.batch(&[device("elsewhere")]) };
+    assert_eq!(world.merge(&there).await.created, 0);
+    assert_eq!(world.seen().await["elsewhere"].client_id, world.clients[1]);
+}
+
+#[tokio::test]
+async fn an_empty_second_list_proves_nothing() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a")])).await;
+    let fence = world.begun(&["client:1"]).await;
+    world.complete(&fence, &[]).await;
+    let confirm = world.begin(&fence.run, "confirm").await;
+    assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&[])).await.unwrap(), Some(0));
+    assert!(!is_missing(&world, "a").await);
+}
+
+#[tokio::test]
+async fn what_was_refreshed_or_moved_since_its_list_is_not_missing() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a"), device("refreshed"), device("moved")])).await;
+    let fence = world.begun(&["client:1", "client:2"]).await;
+    world.complete(&fence, &[device("a")]).await;
+    let now = world.store.database_now().await.unwrap();
+    let refreshed = Batch { fetched_at: now, source: device::Source::Detail, ..world.batch(&[device("refreshed")]) };
+    world.merge(&refreshed).await;
+    let second = world.begin(&fence.run, "client:2").await;
+    assert_eq!(world.complete(&second, &[device("moved")]).await, Some(State::Running));
+    let confirm = world.begin(&fence.run, "confirm").await;
+    assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&["a"])).await.unwrap(), Some(0));
+    assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Completed));
+    let seen = world.seen().await;
+    assert!(seen.values().all(|seen| !seen.is_missing), "{seen:#?}");
+    let clients = "select string_agg(agent_id || external_client_id, ' ' order by agent_id) from muster.agent";
+    assert_eq!(world.text(clients).await, "a1 moved2 refreshed1");
+}
+
+#[tokio::test]
+async fn an_attempt_that_sees_what_the_one_before_did_not_takes_it_back() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a"), device("b")])).await;
+    let fence = world.begun(&["client:1"]).await;
+    assert_eq!(device::candidates(&world.store, &fence, &listed(&["a"])).await.unwrap(), Some(1));
+    let again = world.begin(&fence.run, "client:1").await;
+    assert_eq!(world.complete(&again, &[device("a"), device("b")]).await, Some(State::Completed));
+}
+
+#[tokio::test]
+async fn a_returning_agent_is_no_longer_missing() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a")])).await;
+    world.run("update muster.agent set missing_since = now()").await;
+    let merged = world.merge(&world.batch(&[device("a")])).await;
+    assert_eq!((merged.created, merged.updated), (0, 1));
+    assert!(!is_missing(&world, "a").await);
+}

@@ -1,0 +1,168 @@
+//! A run says truthfully what happened.
+
+use store::Error;
+use store::run::{self, Kind, State};
+use store::testing::TestDatabase;
+
+use crate::world::{World, device, entry, part};
+
+/// What the connection shows.
+async fn shown(world: &World) -> String {
+    let row = "select concat_ws('|', sync_status, sync_error, last_sync_at is not null, last_full_sync_at is not null)
+               from rmm_integrations";
+    world.text(row).await
+}
+
+#[tokio::test]
+async fn a_run_is_started_once_with_its_message_and_its_audit() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let start = async || {
+        run::start(&world.store, world.tenant, world.integration_id, Kind::Devices, "bob", &entry()).await.unwrap()
+    };
+    let first = start().await;
+    assert!(first.is_new);
+    let again = start().await;
+    assert_eq!((again.run_id, again.is_new), (first.run_id, false));
+    assert_eq!(world.number("select count(*) from muster.outbox").await, 1);
+    assert_eq!(world.number("select count(*) from muster.audit").await, 1);
+    // one that went to sleep is sent once more
+    world.run("update muster.run set requested_at = now() - interval '16 min'; delete from muster.outbox").await;
+    for _ in 0..2 {
+        assert_eq!(start().await.run_id, first.run_id);
+    }
+    let sent =
+        "select string_agg(kind || ' ' || routing_key || ' ' || convert_from(body, 'UTF8'), ',') from muster.outbox";
+    let expected = format!(
+        "devices.sync.v1 sync-worker.bulk.devices.sync.v1 {{\"integration_id\":\"{}\",\"run_id\":\"{}\"}}",
+        world.integration_id, first.run_id
+    );
+    assert_eq!(world.text(sent).await, expected);
+    world.run("update rmm_integrations set is_active = false").await;
+    let refused =
+        run::start(&world.store, world.tenant, world.integration_id, Kind::Clients, "bob", &entry()).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_complete_run_of_devices_is_the_only_thing_that_moves_the_full_stamp() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let clients = world.taken(Kind::Clients).await;
+    assert_eq!(shown(&world).await, "syncing|f|f");
+    run::plan(&world.store, &clients, &[part("clients")]).await.unwrap();
+    assert_eq!(world.number("select count(*) from muster.outbox where kind = 'devices.sync.v1'").await, 0);
+    let clients = world.begin(&clients, "clients").await;
+    assert_eq!(run::finish_part(&world.store, &clients).await.unwrap(), Some(State::Completed));
+    assert_eq!(shown(&world).await, "completed|t|f");
+    let devices = world.begun(&["client:1"]).await;
+    assert_eq!(world.complete(&devices, &[device("a")]).await, Some(State::Completed));
+    assert_eq!(shown(&world).await, "completed|t|t");
+    let synced = "select string_agg(external_organization_id, ',') from rmm_organization_mappings
+                  where last_synced_at is not null";
+    assert_eq!(world.text(synced).await, "1");
+}
+
+#[tokio::test]
+async fn a_partial_run_says_which_parts_failed_and_why_and_moves_no_full_stamp() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let first = world.begun(&["client:1", "client:2"]).await;
+    assert_eq!(world.complete(&first, &[device("a")]).await, Some(State::Running));
+    let failed = run::fail_part(&world.store, &first.run, "client:2", "cannot read: timeout\0").await.unwrap();
+    assert_eq!(failed, Some(State::Partial));
+    let error = "1 of 2 parts failed: label of client:2: cannot read: timeout\u{FFFD}";
+    assert_eq!(shown(&world).await, format!("error|devices: {error}|t|f"));
+    let (run, parts) = run::get(&world.store, world.tenant, first.run.run_id).await.unwrap().unwrap();
+    assert_eq!(
+        (run.state, run.error.as_deref(), run.parts_done, run.parts_failed),
+        (State::Partial, Some(error), 1, 1)
+    );
+    assert_eq!(parts.len(), 2);
+    assert!(run.finished_at.is_some() && run::list(&world.store, world.tenant, 10).await.unwrap() == [run]);
+}
+
+#[tokio::test]
+async fn an_error_is_not_erased_by_a_later_success_of_something_else() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let devices = world.begun(&["client:1"]).await;
+    assert!(run::fail(&world.store, world.tenant, devices.run.run_id, None, "the API key was refused").await.unwrap());
+    assert_eq!(shown(&world).await, "error|devices: the API key was refused|f|f");
+    let clients = world.taken(Kind::Clients).await;
+    assert_eq!(shown(&world).await, "syncing|devices: the API key was refused|f|f");
+    assert!(run::plan(&world.store, &clients, &[part("clients")]).await.unwrap());
+    let clients = world.begin(&clients, "clients").await;
+    run::finish_part(&world.store, &clients).await.unwrap();
+    assert_eq!(shown(&world).await, "error|devices: the API key was refused|t|f");
+    // nor by a partial one of the same kind, which has an error of its own
+    let partial = world.begun(&["client:1", "client:2"]).await;
+    world.complete(&partial, &[]).await;
+    run::fail_part(&world.store, &partial.run, "client:2", "timeout").await.unwrap();
+    assert!(shown(&world).await.starts_with("error|devices: 1 of 2 parts failed"), "{}", shown(&world).await);
+    let full = world.begun(&["client:1"]).await;
+    world.complete(&full, &[]).await;
+    assert_eq!(shown(&world).await, "completed|t|t");
+}
+
+#[tokio::test]
+async fn a_run_that_fails_in_the_middle_keeps_what_is_done_and_says_so() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let first = world.begun(&["client:1", "client:2"]).await;
+    world.complete(&first, &[device("a")]).await;
+    assert!(run::fail(&world.store, world.tenant, first.run.run_id, Some(first.run.epoch), "forbidden").await.unwrap());
+    let (run, parts) = run::get(&world.store, world.tenant, first.run.run_id).await.unwrap().unwrap();
+    assert_eq!((run.state, run.error.as_deref()), (State::Partial, Some("forbidden")));
+    assert_eq!((run.parts_done, run.parts_failed, parts[1].error.as_deref()), (1, 1, Some("forbidden")));
+    assert!(!run::fail(&world.store, world.tenant, first.run.run_id, None, "again").await.unwrap());
+    assert_eq!(run::take_over(&world.store, world.tenant, first.run.run_id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn planning_again_keeps_what_is_done_and_sends_what_is_open() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let first = world.begun(&["client:1", "client:2", "client:9"]).await;
+    world.complete(&first, &[device("a")]).await;
+    world.run("delete from muster.outbox").await;
+    let taken = run::take_over(&world.store, world.tenant, first.run.run_id).await.unwrap().unwrap().fence;
+    assert!(run::plan(&world.store, &taken, &[part("client:1"), part("client:2"), part("client:3")]).await.unwrap());
+    let (_, parts) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
+    let states: Vec<_> = parts.iter().map(|part| (part.name.as_str(), part.state.as_str())).collect();
+    assert_eq!(states, [("client:1", "done"), ("client:2", "open"), ("client:3", "open")]);
+    let sent = "select string_agg(convert_from(body, 'UTF8')::json -> 'part' ->> 'name', ',' order by outbox_id) from muster.outbox
+                where (convert_from(body, 'UTF8')::json -> 'part' ->> 'epoch')::int = 2";
+    assert_eq!(world.text(sent).await, "client:2,client:3");
+    assert_eq!(run::begin_part(&world.store, &taken, "client:1").await.unwrap(), None, "it is done");
+}
+
+#[tokio::test]
+async fn a_run_with_nothing_to_read_ends_at_once() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let taken = world.taken(Kind::Devices).await;
+    assert!(run::plan(&world.store, &taken, &[]).await.unwrap());
+    let (run, _) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
+    assert_eq!(run.state, State::Completed);
+}
+
+#[tokio::test]
+async fn a_client_in_several_parts_is_synced_when_all_of_them_are() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let (tenant, integration) = (world.tenant, world.integration_id);
+    world
+        .run(&format!(
+            "insert into muster.site (tenant, integration_id, site_id, external_client_id, name)
+             values ('{tenant}', '{integration}', '10', '1', 'HQ'), ('{tenant}', '{integration}', '11', '1', 'Branch')"
+        ))
+        .await;
+    let first = world.begun(&["site:10", "site:11:server"]).await;
+    let synced = "select count(*) from rmm_organization_mappings where last_synced_at is not null";
+    run::finish_part(&world.store, &first).await.unwrap();
+    assert_eq!(world.number(synced).await, 0);
+    let second = world.begin(&first.run, "site:11:server").await;
+    assert_eq!(run::finish_part(&world.store, &second).await.unwrap(), Some(State::Completed));
+    assert_eq!(world.number(synced).await, 1);
+}
