@@ -154,7 +154,7 @@ async fn test_with(console: &Console, code: Option<String>) -> anyhow::Result<()
     if outcome == "ok" {
         return Ok(());
     }
-    bail!("{} ({outcome}); {}", text(&report, "sentence"), text(&report, "remedy"))
+    bail!("{outcome}: {} {}", text(&report, "sentence"), text(&report, "remedy"))
 }
 
 async fn test_once(console: &Console, code: Option<String>) -> anyhow::Result<Value> {

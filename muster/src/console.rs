@@ -159,11 +159,11 @@ impl fmt::Display for Refused {
         let member =
             |name: &str| self.problem.get(name).and_then(Value::as_str).map(one_line).filter(|text| !text.is_empty());
         let said = member("detail").or_else(|| member("title")).unwrap_or_else(|| "refused".to_owned());
-        write!(f, "{said} ({})", self.status.as_u16())?;
+        f.write_str(&said)?;
         if let Some(remedy) = member("remedy").filter(|remedy| !said.contains(remedy.as_str())) {
-            write!(f, "; {remedy}")?;
+            write!(f, " {remedy}")?;
         }
-        Ok(())
+        write!(f, " ({})", self.status.as_u16())
     }
 }
 
@@ -189,8 +189,9 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line_with_what_to_do() {
-        let problem = json!({"title": "Forbidden", "detail": "the token lacks\n asset:read", "remedy": "ask for one"});
-        assert_eq!(said(problem), "the token lacks asset:read (403); ask for one");
+        let problem =
+            json!({"title": "Forbidden", "detail": "The token lacks\n asset:read.", "remedy": "Ask for one."});
+        assert_eq!(said(problem), "The token lacks asset:read. Ask for one. (403)");
         assert_eq!(said(json!({"title": "Forbidden"})), "Forbidden (403)");
         assert_eq!(said(json!({})), "refused (403)");
     }

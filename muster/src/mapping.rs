@@ -2,13 +2,17 @@
 
 use std::io;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
+use clap::ValueEnum;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::console::{Console, Flags, INTEGRATION};
-use crate::show::{print_json, print_table, text};
+use crate::show::{Sheet, print_json, print_table, text};
+
+/// The console takes so many changes at once.
+const CHANGES_MAX: usize = 5_000;
 
 /// What can be done with mappings.
 #[derive(Debug, clap::Subcommand)]
@@ -28,6 +32,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         console: Flags,
     },
+    /// Decide about mappings that are held because another server seems to stand behind the connection
+    Confirm {
+        /// What it is; `muster mappings list` shows both sides
+        decision: Decision,
+        #[command(flatten)]
+        console: Flags,
+    },
+}
+
+/// What stands behind a connection whose server looks like another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decision {
+    /// The same server: the mappings stay
+    Keep,
+    /// Another one: every mapping is to be assigned anew; assets stay with their clients
+    Reassign,
 }
 
 /// The flags of `set`.
@@ -58,6 +78,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::List { console } => list(&console.open()?).await,
         Command::Set(flags) => set(flags).await,
         Command::AcceptProposals { exact, console } => accept(&console.open()?, exact).await,
+        Command::Confirm { decision, console } => confirm(&console.open()?, decision).await,
     }
 }
 
@@ -73,6 +94,10 @@ async fn list(console: &Console) -> anyhow::Result<()> {
     let answer = read(console).await?;
     if console.json {
         return Ok(print_json(&answer)?);
+    }
+    if !answer["held"].is_null() {
+        Sheet(&answer["held"]).print(&mut io::stderr().lock())?;
+        eprintln!("nothing is imported until somebody decides: `muster mappings confirm keep` or `reassign`\n");
     }
     let cells: Vec<Vec<String>> = rows(&answer)
         .iter()
@@ -117,26 +142,35 @@ async fn patch(console: &Console, mapping_id: &str, change: &Value) -> anyhow::R
 
 async fn accept(console: &Console, exact: bool) -> anyhow::Result<()> {
     let answer = read(console).await?;
-    let open: Vec<&Value> = rows(&answer).iter().filter(|row| row["client_id"].is_null()).collect();
-    let (mut accepted, mut failed) = (Vec::new(), Vec::new());
-    for row in &open {
-        let Some(proposal) = proposal(row, exact) else { continue };
-        let change = json!({"client_id": proposal["client_id"]});
-        // one that cannot be mapped must not keep the others from it
-        match patch(console, &text(row, "mapping_id"), &change).await {
-            Ok(_) => accepted.push(json!({"mapping_id": row["mapping_id"], "client_id": proposal["client_id"]})),
-            Err(error) => failed.push(format!("{}: {error:#}", text(row, "name"))),
-        }
+    ensure!(!rows(&answer).is_empty(), "there is nothing to map: run `muster sync clients` first");
+    let open = rows(&answer).iter().filter(|row| row["client_id"].is_null());
+    let fit = |row: &Value| {
+        let client = &proposal(row, exact)?["client_id"];
+        Some(json!({"mapping_id": row["mapping_id"], "client_id": client}))
+    };
+    let (accepted, left): (Vec<_>, Vec<_>) = open.map(fit).partition(Option::is_some);
+    for changes in accepted.chunks(CHANGES_MAX) {
+        let changes = json!({"mappings": changes});
+        console.send::<Value>(Method::PATCH, &format!("{INTEGRATION}/organization-mappings"), Some(&changes)).await?;
     }
     if console.json {
         print_json(&json!({"accepted": accepted}))?;
     }
-    let left = open.len() - accepted.len();
-    eprintln!("{} mapped now, {left} left without a client", accepted.len());
-    ensure!(failed.is_empty(), "{} could not be mapped: {}", failed.len(), failed.join("; "));
-    if open.is_empty() && rows(&answer).is_empty() {
-        bail!("there is nothing to map: run `muster sync clients` first");
+    eprintln!("{} mapped now, {} left without a client", accepted.len(), left.len());
+    Ok(())
+}
+
+async fn confirm(console: &Console, decision: Decision) -> anyhow::Result<()> {
+    let word = match decision {
+        Decision::Keep => "keep",
+        Decision::Reassign => "reassign",
+    };
+    let answer: Value =
+        console.post(&format!("{INTEGRATION}/organization-mappings/confirm"), &json!({"decision": word})).await?;
+    if console.json {
+        print_json(&answer)?;
     }
+    eprintln!("decided: {word}; `muster sync clients` reads the server's clients");
     Ok(())
 }
 

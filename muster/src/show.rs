@@ -55,6 +55,12 @@ fn flatten(value: &Value, before: &str, lines: &mut Vec<(String, String)>) {
         match value {
             Value::Null => {}
             Value::Object(_) => flatten(value, &format!("{name}: "), lines),
+            Value::Array(items) if items.is_empty() => {}
+            Value::Array(items) if items.iter().all(Value::is_object) => {
+                for (number, item) in (1..).zip(items) {
+                    flatten(item, &format!("{name} {number}: "), lines);
+                }
+            }
             other => lines.push((name, word(other))),
         }
     }
@@ -103,9 +109,10 @@ mod tests {
 
     #[test]
     fn an_object_is_a_line_a_member_and_null_is_left_out() {
-        let answer = json!({"auth_mode": "api_key", "counts": {"online": 3}, "error": null, "missing": ["a", "b"]});
+        let answer = json!({"auth_mode": "api_key", "counts": {"online": 3}, "error": null, "missing": ["a", "b"],
+                           "runs": [{"state": "queued"}], "none": []});
         let text = printed(|out| Sheet(&answer).print(out));
-        assert_eq!(text, "auth mode       api_key\ncounts: online  3\nmissing         a, b\n");
+        assert_eq!(text, "auth mode       api_key\ncounts: online  3\nmissing         a, b\nruns 1: state   queued\n");
     }
 
     #[test]
