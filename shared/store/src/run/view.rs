@@ -86,7 +86,7 @@ pub struct PartView {
 /// # Errors
 /// What the database said.
 pub async fn get(store: &Store, tenant: Uuid, run_id: Uuid) -> Result<Option<(RunView, Vec<PartView>)>, Error> {
-    let Some(run) = read(store, tenant, Some(run_id), 1).await?.pop() else { return Ok(None) };
+    let Some(run) = read(store, tenant, Some(run_id), &RunFilter::default(), 1).await?.pop() else { return Ok(None) };
     let rows = sqlx::query!(
         "select name, label, state, attempt, expected, seen, created, updated, moved, unchanged, missing, started_at,
                 finished_at, error
@@ -116,16 +116,50 @@ pub async fn get(store: &Store, tenant: Uuid, run_id: Uuid) -> Result<Option<(Ru
     Ok(Some((run, parts.collect())))
 }
 
+/// Which runs; the default lets all through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Only of this kind.
+    pub kind: Option<Kind>,
+    /// Only in one of these states; none is any.
+    pub states: Vec<State>,
+    /// Only those after this run in the list.
+    pub after: Option<Uuid>,
+}
+
 /// A tenant's runs, newest first, at most `rows_max`.
 ///
 /// # Errors
 /// What the database said.
 pub async fn list(store: &Store, tenant: Uuid, rows_max: u32) -> Result<Vec<RunView>, Error> {
-    read(store, tenant, None, rows_max).await
+    page(store, tenant, &RunFilter::default(), rows_max).await
 }
 
-async fn read(store: &Store, tenant: Uuid, run_id: Option<Uuid>, rows_max: u32) -> Result<Vec<RunView>, Error> {
-    let rows = sqlx::query_file!("sql/run/read.sql", tenant, run_id, i64::from(rows_max));
+/// One page of a tenant's runs that the filter lets through, newest first, at most `rows_max`.
+///
+/// # Errors
+/// What the database said.
+pub async fn page(store: &Store, tenant: Uuid, filter: &RunFilter, rows_max: u32) -> Result<Vec<RunView>, Error> {
+    read(store, tenant, None, filter, rows_max).await
+}
+
+async fn read(
+    store: &Store,
+    tenant: Uuid,
+    run_id: Option<Uuid>,
+    filter: &RunFilter,
+    rows_max: u32,
+) -> Result<Vec<RunView>, Error> {
+    let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
+    let rows = sqlx::query_file!(
+        "sql/run/read.sql",
+        tenant,
+        run_id,
+        i64::from(rows_max),
+        filter.kind.map(Kind::as_str),
+        (!states.is_empty()).then_some(&states[..]) as Option<&[String]>,
+        filter.after
+    );
     let rows = store.run("read the runs", rows.fetch_all(store.pool())).await?;
     let runs = rows.into_iter().map(|row| RunView {
         run_id: row.run_id,
