@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use connection::Connections;
 use secrecy::SecretString;
 use store::Store;
 use url::Url;
-use vault::Vault;
 
 use crate::config::Limits;
 
@@ -13,8 +13,10 @@ use crate::config::Limits;
 pub struct App {
     /// Postgres.
     pub store: Store,
-    /// Seals what is entered, and opens it to show its last four characters.
-    pub vault: Vault,
+    /// Seals what is entered, tests it, and opens it to ask Tactical.
+    pub connections: Connections,
+    /// What URLs may lead to.
+    pub tactical: tactical::Config,
     /// The key of the webhook secrets' digests.
     pub pepper: SecretString,
     /// Where Tactical reaches the gateway.

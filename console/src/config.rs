@@ -43,6 +43,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// What may be asked of Tactical.
+    #[command(flatten)]
+    pub tactical: tactical::Config,
+
     /// Postgres.
     #[command(flatten)]
     pub database: store::Config,

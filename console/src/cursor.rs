@@ -22,6 +22,15 @@ pub(crate) fn limit(asked: Option<u16>) -> Result<u16, Problem> {
     }
 }
 
+/// A page of rows that were asked for one more than fit (the extra one says that there is a next page), and the cursor of
+/// that next page.
+pub(crate) fn page<R>(mut rows: Vec<R>, limit: u16, cursor: impl Fn(&R) -> String) -> (Vec<R>, Option<String>) {
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(limit.into());
+    let next = if has_more { rows.last().map(cursor) } else { None };
+    (rows, next)
+}
+
 /// After this id.
 pub(crate) fn of_id(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())

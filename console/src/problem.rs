@@ -215,6 +215,39 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<connection::Error> for Problem {
+    fn from(error: connection::Error) -> Self {
+        use connection::Error as Of;
+        let text = sentence(&error.to_string());
+        match error {
+            Of::Store(error) => error.into(),
+            Of::NoSuchConnection { .. } => Self::not_connected(),
+            Of::Tactical(error) => {
+                let problem = Self::tactical(sentence(&error.to_string()), error.remedy());
+                match error.class() {
+                    Class::Retryable { after: Some(after) } => problem.retry_after(after.as_secs().max(1)),
+                    _ => problem,
+                }
+            }
+            Of::LoginLater { after } => {
+                let remedy = "Try again after that time; each try before would make the wait longer.";
+                Self::conflict(text, remedy).retry_after(after.as_secs().max(1))
+            }
+            Of::Vault(error) => {
+                let remedy =
+                    "Enter the secret again, or have whoever runs Muster give it the key that it was sealed with.";
+                Self::conflict("A secret of this connection cannot be opened.", remedy).because(fault::chain(&error))
+            }
+            Of::Suspended => Self::conflict(text, "Ask whoever runs Muster to end the suspension."),
+            Of::WrongKey { .. } => Self::internal(text),
+            _ => Self::conflict(
+                text,
+                "Save the connection's settings, then test it; a code is asked for where one is needed.",
+            ),
+        }
+    }
+}
+
 /// A lower-case clause without a full stop, as errors have it, made a sentence.
 pub(crate) fn sentence(clause: &str) -> String {
     let mut chars = clause.trim().chars();

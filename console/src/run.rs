@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use connection::{Connections, VaultCheck};
 use store::Store;
 use telemetry::MetricsHandle;
 use telemetry::probe::{self, Readiness};
@@ -27,6 +28,9 @@ pub enum RunError {
     /// A flag that only shows to be wrong when it is used; the text names it.
     #[error("{0}")]
     Config(String),
+    /// The vault's key is not the one that the secrets are sealed with.
+    #[error("{0}")]
+    Key(String),
     /// An address cannot be listened on.
     #[error("--{flag} ({variable}): listen on {address}: {cause}")]
     Listen {
@@ -64,11 +68,31 @@ impl Running {
 pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationToken) -> Result<(), RunError> {
     let store = Store::lazy(&config.database, "console")
         .map_err(|error| RunError::Config(format!("--database-url (MUSTER_DATABASE_URL): {error}")))?;
-    let app = Arc::new(App::new(&config, store.clone())?);
-    let running = start(&config, app, metrics, cancel).await?;
-    running.stopped().await;
+    let vault = Vault::open(&config.vault).map_err(|error| RunError::Config(fault::chain(&error)))?;
+    let app = Arc::new(App::new(&config, store.clone(), vault.clone())?);
+    let checked = connection::check_vault(&store, &vault).await.map_err(|error| RunError::Key(fault::chain(&error)))?;
+    let running = start(&config, app, metrics, cancel.clone()).await?;
+    let watching = async {
+        if checked == VaultCheck::DatabaseAway
+            && let Err(error) = connection::check_vault_when_back(&store, &vault).await
+        {
+            return error;
+        }
+        std::future::pending().await
+    };
+    let stopped = running.stopped();
+    tokio::pin!(stopped);
+    let ended = tokio::select! {
+        () = &mut stopped => Ok(()),
+        error = watching => {
+            tracing::error!(error = fault::chain(&error), "shutting down: the vault's key is the wrong one");
+            cancel.cancel();
+            stopped.await;
+            Err(RunError::Key(fault::chain(&error)))
+        }
+    };
     store.close().await;
-    Ok(())
+    ended
 }
 
 /// Starts a console in the given world.
@@ -127,11 +151,12 @@ impl App {
     /// The console's world as its flags describe it.
     ///
     /// # Errors
-    /// [`RunError::Config`]: a pepper or a key cannot be read.
-    pub fn new(config: &Config, store: Store) -> Result<Self, RunError> {
+    /// [`RunError::Config`]: the pepper cannot be read.
+    pub fn new(config: &Config, store: Store, vault: Vault) -> Result<Self, RunError> {
         Ok(Self {
+            connections: Connections::new(store.clone(), vault, config.tactical.clone()),
             store,
-            vault: Vault::open(&config.vault).map_err(|error| RunError::Config(fault::chain(&error)))?,
+            tactical: config.tactical.clone(),
             pepper: config.pepper.read().map_err(RunError::Config)?,
             gateway_url: config.public_gateway_url.clone(),
             webhook_grace: Duration::from_secs(config.webhook_grace_s),

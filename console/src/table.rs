@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use store::token::Permission::{AssetRead, SettingsRead, SettingsUpdate};
+use store::token::Permission::{AssetRead, AssetUpdate, SettingsRead, SettingsUpdate};
 
-use crate::api::{alerts, assets, meta, webhook};
-use crate::route::Method::{Get, Post};
+use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, webhook};
+use crate::route::Method::{Get, Patch, Post, Put};
 use crate::route::{Needs, Route};
 
 /// Below a tenant's connection to Tactical.
@@ -23,8 +23,17 @@ macro_rules! tenant {
 }
 
 /// The table.
-pub static TABLE: LazyLock<Vec<Route>> =
-    LazyLock::new(|| [about(), webhooks(), devices()].into_iter().flatten().collect());
+pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices()]
+        .into_iter()
+        .flatten()
+        .collect()
+});
+
+/// See a tenant's connection.
+const READ: Needs = Needs::Permission(SettingsRead);
+/// Change it, or start what reads from it.
+const UPDATE: Needs = Needs::Permission(SettingsUpdate);
 
 fn about() -> Vec<Route> {
     vec![
@@ -45,22 +54,138 @@ fn about() -> Vec<Route> {
     ]
 }
 
+fn connections() -> Vec<Route> {
+    vec![
+        Route::new(Get, tactical!(""), READ, ("get_connection", "How the connection stands"), connection::status),
+        Route::new(
+            Put,
+            tactical!(""),
+            UPDATE,
+            ("save_connection", "Save the connection's settings; what is absent stays"),
+            connection::save,
+        ),
+        Route::new(
+            Post,
+            tactical!("/test"),
+            UPDATE,
+            ("test_connection", "Test the connection; a test that succeeds makes it active"),
+            connection::test,
+        ),
+        Route::new(
+            Post,
+            tactical!("/disconnect"),
+            UPDATE,
+            ("disconnect", "Delete the secrets and end syncs and webhook; mappings and assets stay"),
+            connection::disconnect,
+        ),
+        Route::new(
+            Get,
+            tactical!("/coverage"),
+            READ,
+            ("get_coverage", "Which agents have an alert template that calls the webhook"),
+            coverage::get,
+        ),
+    ]
+}
+
+fn syncs() -> Vec<Route> {
+    vec![
+        Route::new(
+            Post,
+            tactical!("/sync/clients"),
+            UPDATE,
+            ("sync_clients", "Read Tactical's clients into the mappings"),
+            runs::sync_clients,
+        )
+        .accepted(),
+        Route::new(
+            Post,
+            tactical!("/sync/devices"),
+            UPDATE,
+            ("sync_devices", "Read the devices of every mapped client"),
+            runs::sync_devices,
+        )
+        .accepted(),
+        Route::new(Get, tactical!("/runs"), READ, ("list_runs", "The syncs, the newest first"), runs::list),
+        Route::new(Get, tactical!("/runs/{run}"), READ, ("get_run", "One sync with its progress by client"), runs::one),
+    ]
+}
+
+fn organizations() -> Vec<Route> {
+    vec![
+        Route::new(
+            Get,
+            tactical!("/organization-mappings"),
+            READ,
+            ("list_mappings", "Which client each of Tactical's clients is or may be"),
+            mappings::list,
+        ),
+        Route::new(
+            Patch,
+            tactical!("/organization-mappings"),
+            UPDATE,
+            ("change_mappings", "Change several mappings: all of them or none"),
+            mappings::patch_many,
+        ),
+        Route::new(
+            Patch,
+            tactical!("/organization-mappings/{mapping}"),
+            UPDATE,
+            ("change_mapping", "Change one mapping"),
+            mappings::patch_one,
+        ),
+        Route::new(
+            Post,
+            tactical!("/organization-mappings/confirm"),
+            UPDATE,
+            ("confirm_mappings", "Decide whether another server stands behind the connection"),
+            mappings::confirm,
+        ),
+    ]
+}
+
 fn webhooks() -> Vec<Route> {
-    let (read, update) = (Needs::Permission(SettingsRead), Needs::Permission(SettingsUpdate));
     vec![
         Route::new(
             Get,
             tactical!("/webhook"),
-            read,
+            READ,
             ("get_webhook", "What to enter in Tactical so that its alerts arrive"),
             webhook::get,
         ),
         Route::new(
             Post,
             tactical!("/webhook/rotate"),
-            update,
+            UPDATE,
             ("rotate_webhook_secret", "Replace the webhook's secret; the one before stays good for a while"),
             webhook::rotate,
+        ),
+    ]
+}
+
+fn merge_proposals() -> Vec<Route> {
+    let update = Needs::Permission(AssetUpdate);
+    vec![
+        Route::new(
+            Get,
+            tactical!("/merge-proposals"),
+            Needs::Permission(AssetRead),
+            ("list_merge_proposals", "Reinstalled agents whose assets may be one"),
+            merges::list,
+        ),
+        Route::new(
+            Post,
+            tactical!("/merge-proposals/{proposal}/accept"),
+            update,
+            ("accept_merge", "Make both assets one; the older one stays"),
+            merges::accept,
+        ),
+        Route::new(
+            Post,
+            tactical!("/merge-proposals/{proposal}/dismiss"),
+            update,
+            ("dismiss_merge", "Keep both assets, and do not propose it again"),
+            merges::dismiss,
         ),
     ]
 }

@@ -6,7 +6,6 @@ use store::view::{self, AlertFilter, AlertKey};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::Page;
 use crate::call::{Call, Reply};
 use crate::cursor;
 use crate::problem::Problem;
@@ -94,7 +93,7 @@ pub(crate) struct Alert {
     /// active, acknowledged, suppressed, resolved or `auto_resolved`
     status: String,
     /// availability, check, task or custom
-    alert_type: Option<String>,
+    source_type: Option<String>,
     /// What kind of check.
     alert_class: Option<String>,
     message: Option<String>,
@@ -120,7 +119,7 @@ impl From<view::Alert> for Alert {
             device_name: alert.device_name,
             severity: alert.severity,
             status: alert.status,
-            alert_type: alert.source_type,
+            source_type: alert.source_type,
             alert_class: alert.alert_class,
             message: alert.message,
             triggered_at: alert.triggered_at,
@@ -134,8 +133,16 @@ impl From<view::Alert> for Alert {
     }
 }
 
+/// Alerts, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Alerts {
+    alerts: Vec<Alert>,
+    /// `cursor` of the next page; null: this is the last.
+    next_cursor: Option<String>,
+}
+
 /// `GET …/alerts`, the newest first.
-pub(crate) async fn list(call: Call, query: AlertsQuery, _: NoBody) -> Result<Reply<Page<Alert>>, Problem> {
+pub(crate) async fn list(call: Call, query: AlertsQuery, _: NoBody) -> Result<Reply<Alerts>, Problem> {
     let limit = cursor::limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor::to_alert).transpose()?;
     let filter = AlertFilter {
@@ -147,5 +154,6 @@ pub(crate) async fn list(call: Call, query: AlertsQuery, _: NoBody) -> Result<Re
     let rows = view::alerts(&call.app.store, call.tenant, &filter, after, limit + 1).await?;
     let cursor =
         |row: &view::Alert| cursor::of_alert(AlertKey { triggered_at: row.triggered_at, alert_id: row.alert_id });
-    Ok(Reply::ok(Page::of(rows, limit, cursor, Alert::from)))
+    let (rows, next_cursor) = cursor::page(rows, limit, cursor);
+    Ok(Reply::ok(Alerts { alerts: rows.into_iter().map(Alert::from).collect(), next_cursor }))
 }

@@ -7,7 +7,6 @@ use store::view::{self, AssetDetail, AssetFilter};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::Page;
 use crate::call::{Call, Reply};
 use crate::cursor;
 use crate::problem::Problem;
@@ -82,11 +81,10 @@ pub(crate) struct Asset {
     asset_tag: String,
     name: String,
     /// workstation or server
-    #[serde(rename = "type")]
-    device_type: Option<String>,
+    asset_type: Option<String>,
     serial_number: Option<String>,
     /// The asset's own status in the PSA, not the device's.
-    asset_status: String,
+    status: String,
     /// The site.
     location: Option<String>,
     /// Tactical's id of the agent.
@@ -96,7 +94,7 @@ pub(crate) struct Asset {
     /// Tactical's name of the client.
     organization_name: Option<String>,
     /// online, offline or overdue, as Tactical said
-    status: Option<String>,
+    agent_status: Option<String>,
     /// When Tactical was asked last.
     status_observed_at: Option<DateTime<Utc>>,
     /// How long ago that was.
@@ -119,14 +117,14 @@ impl From<view::Asset> for Asset {
             client_name: asset.client_name,
             asset_tag: asset.asset_tag,
             name: asset.name,
-            device_type: asset.asset_type,
+            asset_type: asset.asset_type,
             serial_number: asset.serial_number,
-            asset_status: asset.status,
+            status: asset.status,
             location: asset.location,
             agent_id: asset.agent_id,
             organization_id: asset.organization_id,
             organization_name: asset.organization_name,
-            status: asset.agent_status,
+            agent_status: asset.agent_status,
             status_observed_at: asset.status_observed_at,
             last_seen_at: asset.last_seen_at,
             missing_since: asset.missing_since,
@@ -135,6 +133,14 @@ impl From<view::Asset> for Asset {
             updated_at: asset.updated_at,
         }
     }
+}
+
+/// Devices.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Assets {
+    assets: Vec<Asset>,
+    /// `cursor` of the next page; null: this is the last.
+    next_cursor: Option<String>,
 }
 
 /// A device with everything that is known of it.
@@ -195,7 +201,7 @@ impl From<AssetDetail> for AssetWithVitals {
 }
 
 /// `GET …/assets`.
-pub(crate) async fn list(call: Call, query: AssetsQuery, _: NoBody) -> Result<Reply<Page<Asset>>, Problem> {
+pub(crate) async fn list(call: Call, query: AssetsQuery, _: NoBody) -> Result<Reply<Assets>, Problem> {
     let limit = cursor::limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor::to_id).transpose()?;
     let filter = AssetFilter {
@@ -207,7 +213,8 @@ pub(crate) async fn list(call: Call, query: AssetsQuery, _: NoBody) -> Result<Re
         updated_since: query.updated_since,
     };
     let rows = view::assets(&call.app.store, call.tenant, &filter, after, limit + 1).await?;
-    Ok(Reply::ok(Page::of(rows, limit, |row| cursor::of_id(row.asset_id), Asset::from)))
+    let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_id(row.asset_id));
+    Ok(Reply::ok(Assets { assets: rows.into_iter().map(Asset::from).collect(), next_cursor }))
 }
 
 /// `GET …/assets/{asset}`.

@@ -17,7 +17,7 @@ use crate::lock::Left;
 pub use apply::{apply_clients, find_client};
 pub use hold::{Decision, Held, HeldClient, Look, confirm, hold, look};
 pub use list::{Mapping, Match, Proposal, list};
-pub use patch::{Patch, Patched, patch};
+pub use patch::{Patch, Patched, patch, patch_all};
 
 /// One of Tactical's clients, as its list tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -37,44 +37,75 @@ pub async fn patch(
 ) -> Result<Option<Patched>, Error> {
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to change a mapping")?;
-        let found = sqlx::query!(
-            "select integration_id, external_organization_id from rmm_organization_mappings
-             where tenant = $1 and mapping_id = $2",
-            tenant,
-            mapping_id
-        );
-        let found = found.fetch_optional(&mut *transaction).await.attempt("read a mapping")?;
-        let Some(found) = found else { return Ok(None) };
-        lock::connection(&mut transaction, tenant, found.integration_id).await?;
-        if let Some(Some(client_id)) = patch.client_id {
-            check_client(&mut transaction, tenant, client_id).await?;
+        let Some(patched) = patch_in(&mut transaction, tenant, mapping_id, patch, entry).await? else {
+            return Ok(None);
+        };
+        transaction.commit().await.attempt("commit a mapping")?;
+        Ok(Some(patched))
+    };
+    store.within("change a mapping", store.work_ends(), work).await
+}
+
+/// Changes several mappings in one transaction, each with its audit row: all of them or none.
+///
+/// # Errors
+/// [`Error::Refused`] where a mapping or a client is not the tenant's; otherwise what the database said.
+pub async fn patch_all(store: &Store, tenant: Uuid, patches: &[(Uuid, Patch, Entry)]) -> Result<Patched, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to change mappings")?;
+        let mut all = Patched { moved: 0 };
+        for (mapping_id, patch, entry) in patches {
+            let patched = patch_in(&mut transaction, tenant, *mapping_id, *patch, entry).await?;
+            let reason = "there is no such mapping".to_owned();
+            let what = format!("change mapping {mapping_id}").into();
+            all.moved += patched.ok_or(Error::Refused { what, reason })?.moved;
         }
-        let (sets_client, client_id) = (patch.client_id.is_some(), patch.client_id.flatten());
-        sqlx::query!(
-            "update rmm_organization_mappings
+        transaction.commit().await.attempt("commit mappings")?;
+        Ok(all)
+    };
+    store.within("change mappings", store.work_ends(), work).await
+}
+
+async fn patch_in(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    mapping_id: Uuid,
+    patch: Patch,
+    entry: &Entry,
+) -> Result<Option<Patched>, Error> {
+    let found = sqlx::query!(
+        "select integration_id, external_organization_id from rmm_organization_mappings
+             where tenant = $1 and mapping_id = $2",
+        tenant,
+        mapping_id
+    );
+    let found = found.fetch_optional(&mut *connection).await.attempt("read a mapping")?;
+    let Some(found) = found else { return Ok(None) };
+    lock::connection(connection, tenant, found.integration_id).await?;
+    if let Some(Some(client_id)) = patch.client_id {
+        check_client(connection, tenant, client_id).await?;
+    }
+    let (sets_client, client_id) = (patch.client_id.is_some(), patch.client_id.flatten());
+    sqlx::query!(
+        "update rmm_organization_mappings
              set client_id = case when $3 then $4 else client_id end,
                  auto_sync_assets = coalesce($5, auto_sync_assets), updated_at = now()
              where tenant = $1 and mapping_id = $2",
-            tenant,
-            mapping_id,
-            sets_client,
-            client_id,
-            patch.auto_sync
-        )
-        .execute(&mut *transaction)
-        .await
-        .attempt(format!("change mapping {mapping_id}"))?;
-        let moved = match client_id {
-            Some(client_id) => {
-                move_assets(&mut transaction, tenant, &found.external_organization_id, client_id).await?
-            }
-            None => 0,
-        };
-        audit::insert(&mut transaction, entry).await?;
-        transaction.commit().await.attempt("commit a mapping")?;
-        Ok(Some(Patched { moved }))
+        tenant,
+        mapping_id,
+        sets_client,
+        client_id,
+        patch.auto_sync
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt(format!("change mapping {mapping_id}"))?;
+    let moved = match client_id {
+        Some(client_id) => move_assets(connection, tenant, &found.external_organization_id, client_id).await?,
+        None => 0,
     };
-    store.within("change a mapping", store.work_ends(), work).await
+    audit::insert(connection, entry).await?;
+    Ok(Some(Patched { moved }))
 }
 
 /// An adopted database has no foreign key that says so.
