@@ -161,29 +161,12 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Connection>, Err
     }))
 }
 
-/// Makes the row of `muster.connection` if it is absent and locks it, in the caller's transaction. The connection must exist.
-///
-/// # Errors
-/// What the database said.
-pub async fn lock(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
-    let what = || format!("lock connection {integration_id} of tenant {tenant}");
-    sqlx::query!(
-        "insert into muster.connection (tenant, integration_id) values ($1, $2) on conflict do nothing",
-        tenant,
-        integration_id
-    )
-    .execute(&mut *connection)
-    .await
-    .attempt(what())?;
-    sqlx::query!(
-        "select tenant from muster.connection where tenant = $1 and integration_id = $2 for update",
-        tenant,
-        integration_id
-    )
-    .fetch_one(connection)
-    .await
-    .attempt(what())
-    .map(drop)
+/// Takes the lock of the connection's writes, in the caller's transaction.
+async fn lock(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
+    crate::lock::connection(connection, tenant, integration_id).await?.map(drop).ok_or_else(|| Error::Refused {
+        what: format!("lock connection {integration_id}").into(),
+        reason: format!("tenant {tenant} has no such connection"),
+    })
 }
 
 /// The id of a tenant's connection, in the caller's transaction.

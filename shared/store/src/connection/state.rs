@@ -6,8 +6,7 @@ use uuid::Uuid;
 use super::{integration_of, lock};
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
-use crate::secret;
-use crate::{Error, Store};
+use crate::{Error, Store, run, secret};
 
 /// Why the runs of a disconnected connection failed.
 const DISCONNECTED: &str = "disconnected";
@@ -107,6 +106,7 @@ pub async fn disconnect(store: &Store, tenant: Uuid, entry: &Entry) -> Result<bo
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
             let Some(integration_id) = integration_of(&mut transaction, tenant).await? else { return Ok(false) };
             lock(&mut transaction, tenant, integration_id).await?;
+            run::fail_open(&mut transaction, tenant, integration_id, DISCONNECTED).await?;
             end(&mut transaction, tenant, integration_id).await.attempt(what.clone())?;
             secret::delete_all(&mut transaction, tenant).await?;
             audit::insert(&mut transaction, entry).await?;
@@ -137,10 +137,7 @@ async fn end(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) 
         tenant,
         integration_id
     )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query_file!("sql/connection/end_runs.sql", tenant, integration_id, DISCONNECTED)
-        .execute(connection)
-        .await
-        .map(drop)
+    .execute(connection)
+    .await
+    .map(drop)
 }

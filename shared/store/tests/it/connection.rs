@@ -186,9 +186,9 @@ async fn a_disconnect_clears_the_secrets_ends_the_runs_and_keeps_the_mappings() 
     assert!(connection::disconnect(&store, Uuid::from_u128(1), &entry("integration.disconnect")).await.unwrap());
     let found = find(&store).await;
     assert!(!found.is_active);
-    assert_eq!((found.sync_status.as_deref(), found.sync_error.as_deref()), (Some("error"), Some("disconnected")));
+    assert_eq!((found.sync_status.as_deref(), found.sync_error.as_deref()), (Some("error"), Some("devices: disconnected")));
     let runs = "select string_agg(concat_ws(' ', kind, state, epoch, error), ', ' order by kind) from muster.run";
-    assert_eq!(text(&database, runs).await, "clients completed 0, devices failed 1 disconnected");
+    assert_eq!(text(&database, runs).await, "clients completed 0, devices partial 0 disconnected");
     let parts = "select string_agg(concat_ws(' ', name, state, error), ', ' order by name) from muster.run_part";
     assert_eq!(text(&database, parts).await, "done done, open failed disconnected");
     assert_eq!(secret::list(&store, Uuid::from_u128(1)).await.unwrap(), []);
