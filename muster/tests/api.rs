@@ -21,28 +21,32 @@ struct StandIn {
 
 impl StandIn {
     fn start(answers: Vec<(&'static str, &'static str, u16, Value)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (url, asked) = (format!("http://{}", listener.local_addr().unwrap()), Asked::default());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let (url, asked) = (format!("http://{}", listener.local_addr().expect("it is bound")), Asked::default());
         let kept = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
+                let mut stream = stream.expect("a connection");
                 let (head, body) = request(&mut stream);
                 let mut words = head.split_whitespace();
-                let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+                let (method, path) = (
+                    words.next().expect("a request line").to_owned(),
+                    words.next().expect("a request line").to_owned(),
+                );
                 assert!(
                     head.contains(&format!("Bearer {TOKEN}")) || head.contains(&format!("bearer {TOKEN}")),
                     "{head}"
                 );
-                let path = path.strip_prefix(&format!("/api/v1/tenants/{TENANT}")).unwrap().to_owned();
+                let path =
+                    path.strip_prefix(&format!("/api/v1/tenants/{TENANT}")).expect("a path of the tenant").to_owned();
                 let found = answers.iter().find(|answer| answer.0 == method && answer.1 == path);
                 let (status, answer) =
                     found.map_or((404, json!({"detail": "no such path"})), |it| (it.2, it.3.clone()));
-                kept.lock().unwrap().push((method, path, body));
+                kept.lock().expect("nobody panicked").push((method, path, body));
                 let text = answer.to_string();
                 let length = text.len();
                 write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}")
-                    .unwrap();
+                    .expect("the command reads");
             }
         });
         Self { url, asked }
@@ -51,11 +55,11 @@ impl StandIn {
     fn muster(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
         command.env_clear().env("MUSTER_CONSOLE_URL", &self.url).env("MUSTER_TOKEN", TOKEN);
-        command.env("MUSTER_TENANT", TENANT).args(arguments).output().unwrap()
+        command.env("MUSTER_TENANT", TENANT).args(arguments).output().expect("the command was built with this test")
     }
 
     fn asked(&self) -> Vec<(String, String, Value)> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().expect("nobody panicked").clone()
     }
 }
 
@@ -64,8 +68,8 @@ fn request(stream: &mut std::net::TcpStream) -> (String, Value) {
     let mut text = String::new();
     let mut buffer = [0; 4_096];
     loop {
-        let length = stream.read(&mut buffer).unwrap();
-        text.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        let length = stream.read(&mut buffer).expect("the command sends");
+        text.push_str(std::str::from_utf8(&buffer[..length]).expect("ASCII"));
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let head = head.to_owned();
         let expected = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
@@ -76,7 +80,7 @@ fn request(stream: &mut std::net::TcpStream) -> (String, Value) {
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8(output.stderr.clone()).expect("it prints text")
 }
 
 /// A run of two parts, one of which failed, that took 2.5 s.
