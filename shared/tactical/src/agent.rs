@@ -1,7 +1,6 @@
 //! Agents: the brief list, the full list, and one agent's own page.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -9,63 +8,7 @@ use serde_json::Value;
 
 use crate::ask::Ask;
 use crate::lenient;
-use crate::{Client, Error, Stream};
-
-/// What an agent is watched as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Monitoring {
-    /// `server`
-    Server,
-    /// `workstation`
-    Workstation,
-}
-
-/// Tactical's own judgement, made when it is asked: by `last_seen` and the agent's own limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Seen within its offline time.
-    Online,
-    /// Not seen for longer than that, or never.
-    Offline,
-    /// Not seen for longer than its overdue time.
-    Overdue,
-}
-
-/// The operating system's family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
-    /// `windows`
-    Windows,
-    /// `linux`
-    Linux,
-    /// `darwin`
-    Mac,
-}
-
-/// The words of an enum, both ways.
-macro_rules! words {
-    ($type:ident { $($word:literal = $variant:ident),+ }) => {
-        impl $type {
-            /// Tactical's word.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = ();
-
-            fn from_str(text: &str) -> Result<Self, ()> {
-                match text.to_ascii_lowercase().as_str() { $($word => Ok(Self::$variant),)+ _ => Err(()) }
-            }
-        }
-    };
-}
-
-words!(Monitoring { "server" = Server, "workstation" = Workstation });
-words!(Status { "online" = Online, "offline" = Offline, "overdue" = Overdue });
-words!(Platform { "windows" = Windows, "linux" = Linux, "darwin" = Mac });
+use crate::{Client, Error, Monitoring, Platform, Status, Stream};
 
 /// Which agents are listed; `default()` means all that the role sees. Tactical lets `site` win over `client`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::ask::Ask;
 use crate::lenient;
-use crate::{Client, Disk, Error, Monitoring, Organization, Platform, Site};
+use crate::{Client, Disk, Error, Monitoring, Organization, Platform, Site, Status};
 
 /// Tactical clamps larger pages to it without a word; with WMI data a page of it is 154 MB, so ask for 200.
 pub const PAGE_SIZE_MAX: u16 = 1_000;
@@ -121,6 +121,37 @@ pub struct BetaAgent {
     pub created_time: Option<DateTime<Utc>>,
 }
 
+/// `GET /beta/v1/agent/<integer pk>/`, as far as it says what the list does not; it lacks the key it was asked by.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BetaDetail {
+    /// Forty letters; survives renames, not a reinstallation.
+    pub agent_id: String,
+    /// Not unique.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub hostname: Option<String>,
+    /// Tactical's judgement at the moment of the answer.
+    #[serde(default, deserialize_with = "lenient::word")]
+    pub status: Option<Status>,
+    /// Last check-in; never seen is `None`.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub last_seen: Option<DateTime<Utc>>,
+    /// Own addresses, without prefix lengths.
+    #[serde(default, deserialize_with = "lenient::addresses")]
+    pub local_ips: Vec<IpAddr>,
+    /// Manufacturer and model in one.
+    #[serde(default, deserialize_with = "lenient::known")]
+    pub make_model: Option<String>,
+    /// The machine's serial number.
+    #[serde(default, deserialize_with = "lenient::known")]
+    pub serial_number: Option<String>,
+    /// One a processor.
+    #[serde(default, deserialize_with = "lenient::known_list")]
+    pub cpu_model: Vec<String>,
+    /// Name and size of each disk in one.
+    #[serde(default, deserialize_with = "lenient::known_list")]
+    pub physical_disks: Vec<String>,
+}
+
 impl Client {
     /// `GET /beta/v1/agent/?client_id=…`: one page (from 1) of a client's agents. Needs `can_list_agents`, shows every
     /// client to every role; an unknown client has no agents.
@@ -142,6 +173,14 @@ impl Client {
     pub async fn beta_probe(&self) -> Result<(), Error> {
         let ask = Ask::get("/beta/v1/agent/", &[]).query("page", Some(1)).query("page_size", Some(1));
         self.large::<BetaPage>(ask).await.map(drop)
+    }
+
+    /// `GET /beta/v1/agent/<integer pk>/`: by the key of the list, not by the text id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is gone, and as [`Client::beta_probe`].
+    pub async fn beta_agent(&self, id: i64) -> Result<BetaDetail, Error> {
+        self.object(Ask::get("/beta/v1/agent/{agent}/", &[&id.to_string()])).await
     }
 
     /// `GET /beta/v1/client/`: all clients, in one list.

@@ -186,3 +186,7 @@ fn connections(config: &Config) -> Result<reqwest::Client, Error> {
         // the system's certificates cannot be read: nothing about this server
         .map_err(|error| Error::Tls { host: "any host".to_owned(), reason: cut(&fault::chain(&error)) })
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

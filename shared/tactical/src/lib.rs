@@ -42,15 +42,15 @@ mod session;
 mod software;
 mod source;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod wmi;
+mod word;
 
 pub use action::{Command, HistoryEntry, MeshLinks, Script, ScriptResult, ScriptRun};
-pub use agent::{
-    AgentDetail, AgentFilter, AgentRow, BriefAgent, Checks, CustomField, Disk, Monitoring, Platform, Status,
-    TemplateName,
-};
+pub use agent::{AgentDetail, AgentFilter, AgentRow, BriefAgent, Checks, CustomField, Disk, TemplateName};
 pub use alert::{Alert, AlertChange, AlertFilter, AlertTemplate, TopAlerts, UrlAction};
-pub use beta::{BetaAgent, BetaPage, PAGE_SIZE_MAX, Page};
+pub use beta::{BetaAgent, BetaDetail, BetaPage, PAGE_SIZE_MAX, Page};
 pub use client::Client;
 pub use config::Config;
 pub use credential::Credential;
@@ -62,3 +62,4 @@ pub use server::DashInfo;
 pub use session::{Checked, Session};
 pub use software::{AgentSoftware, Program};
 pub use stream::Stream;
+pub use word::{Monitoring, Platform, Status};

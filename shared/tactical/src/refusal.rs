@@ -150,3 +150,7 @@ fn wait_in(text: &str) -> Option<Duration> {
     let wait_s = wait.split(' ').next()?.parse().ok()?;
     Some(Duration::from_secs(wait_s))
 }
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

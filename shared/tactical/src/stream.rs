@@ -150,7 +150,10 @@ async fn pump<R: Send + 'static>(
         fed = feed_all(&mut answer, feed) => fed,
         () = given_up => return Err(Stopped::GivenUp),
     };
-    if let Some(pass) = &mut answer.exchange.pass {
+    // the connection and the place are free before the parser, which waits for its reader, is done
+    let Answer { response, mut exchange, .. } = answer;
+    drop(response);
+    if let Some(pass) = &mut exchange.pass {
         pass.leave();
     }
     let parsed = parser.await.unwrap_or_else(|error| {
@@ -159,9 +162,9 @@ async fn pump<R: Send + 'static>(
     // a body that broke is the cause, the parser only saw its end
     let result = fed.map_err(Stopped::Failed).and(parsed);
     match &result {
-        Ok(_) => answer.exchange.finish(None),
-        Err(Stopped::Failed(error)) => answer.exchange.finish(Some(error)),
-        Err(Stopped::GivenUp) => drop(answer),
+        Ok(_) => exchange.finish(None),
+        Err(Stopped::Failed(error)) => exchange.finish(Some(error)),
+        Err(Stopped::GivenUp) => drop(exchange),
     }
     result
 }
@@ -228,3 +231,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for List<'_, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
