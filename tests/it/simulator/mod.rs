@@ -5,7 +5,6 @@ mod api;
 mod binary;
 mod faults;
 mod receiver;
-mod recorded;
 mod recordings;
 mod shape;
 mod software;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tests::simulator::{Control, PASSWORD, Simulator, SimulatorConfig, Source, WebhookSettings, key};
 
-use super::recorded::{Exchange, exchanges, folder};
 use super::shape::Shape;
 use super::start;
+use crate::recorded::{Exchange, exchanges, folder};
 
 /// Bare strings whose words are a machine's own.
 const SAID_OTHERWISE: [&str; 6] = ["137-", "141-", "142-", "143-", "176-", "002-"];

@@ -32,7 +32,7 @@ fn recorded_body(event: &str) -> String {
 
 /// What was recorded for a scenario: heads and bodies. Without recordings: what the measured facts say.
 fn recorded(scenario: &str) -> Vec<Request> {
-    let folder = super::recorded::folder();
+    let folder = crate::recorded::folder();
     let text = std::fs::read_to_string(folder.join("webhooks.json")).expect("the folder has its webhooks");
     let all: Vec<Value> = serde_json::from_str(&text).expect("recorded JSON is JSON");
     let found = all.iter().find(|entry| entry["scenario"].as_str().is_some_and(|name| name.starts_with(scenario)));

@@ -33,10 +33,16 @@ pub(crate) fn folder() -> PathBuf {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         let place = recorded.display();
-        let line =
-            format!("!!! NO RECORDINGS AT {place} (MUSTER_RECORDED): the simulator is only held against the fixtures");
+        let line = format!(
+            "!!! NO RECORDINGS AT {place} (MUSTER_RECORDED): simulator and client are only held against the fixtures"
+        );
         writeln!(std::io::stderr(), "{line}").expect("stderr can be written");
     });
+    fixtures()
+}
+
+/// The hand-kept fixtures of the same shape.
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tactical")
 }
 
