@@ -20,6 +20,7 @@ mod start;
 mod view;
 
 pub use end::fail;
+pub(crate) use end::fail_open;
 pub use fence::{Fence, PartFence};
 pub use part::{NewPart, Part, begin_part, fail_part, finish_part, plan};
 pub use scope::Scope;

@@ -150,6 +150,27 @@ pub async fn fail(store: &Store, tenant: Uuid, run_id: Uuid, epoch: Option<i32>,
     store.within("fail a run", store.work_ends(), work).await
 }
 
+/// Ends every open run of a connection with that cause, in the caller's transaction, which has locked the connection's row
+/// in `muster.connection` before anything else. For a disconnect.
+pub(crate) async fn fail_open(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+    cause: &str,
+) -> Result<(), Error> {
+    let open = sqlx::query_scalar!(
+        "select run_id from muster.run
+         where tenant = $1 and integration_id = $2 and state in ('queued', 'running') order by run_id",
+        tenant,
+        integration_id
+    );
+    let open = open.fetch_all(&mut *connection).await.attempt("read the open runs of a connection")?;
+    for run_id in open {
+        fail_locked(connection, tenant, run_id, integration_id, None, cause).await?;
+    }
+    Ok(())
+}
+
 async fn fail_locked(
     connection: &mut PgConnection,
     tenant: Uuid,

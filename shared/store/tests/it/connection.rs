@@ -37,11 +37,11 @@ fn save(url: &str, auth_mode: AuthMode, secrets: Vec<(&'static str, Option<Seale
 }
 
 async fn saved(store: &Store, new: &Save) -> Uuid {
-    connection::save(store, new, &entry("integration.settings.save")).await.unwrap().integration_id
+    connection::save(store, new, &entry("integration.settings.save")).await.expect("it is saved").integration_id
 }
 
 async fn find(store: &Store) -> connection::Connection {
-    connection::find(store, Uuid::from_u128(1)).await.unwrap().expect("it was made")
+    connection::find(store, Uuid::from_u128(1)).await.expect("it answers").expect("it was made")
 }
 
 fn note(integration_id: Uuid, instance_url: &str, is_success: bool) -> TestNote<'_> {
@@ -66,7 +66,7 @@ async fn knox(database: &TestDatabase) -> (Store, Uuid) {
 }
 
 async fn claim(store: &Store, id: Uuid, by: LoginBy) -> Login {
-    connection::claim_login(store, Uuid::from_u128(1), id, by, &RULES).await.unwrap()
+    connection::claim_login(store, Uuid::from_u128(1), id, by, &RULES).await.expect("it answers")
 }
 
 fn granted(login: Login) -> LoginClaim {
@@ -186,7 +186,10 @@ async fn a_disconnect_clears_the_secrets_ends_the_runs_and_keeps_the_mappings() 
     assert!(connection::disconnect(&store, Uuid::from_u128(1), &entry("integration.disconnect")).await.unwrap());
     let found = find(&store).await;
     assert!(!found.is_active);
-    assert_eq!((found.sync_status.as_deref(), found.sync_error.as_deref()), (Some("error"), Some("devices: disconnected")));
+    assert_eq!(
+        (found.sync_status.as_deref(), found.sync_error.as_deref()),
+        (Some("error"), Some("devices: disconnected"))
+    );
     let runs = "select string_agg(concat_ws(' ', kind, state, epoch, error), ', ' order by kind) from muster.run";
     assert_eq!(text(&database, runs).await, "clients completed 0, devices partial 0 disconnected");
     let parts = "select string_agg(concat_ws(' ', name, state, error), ', ' order by name) from muster.run_part";

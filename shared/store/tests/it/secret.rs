@@ -12,7 +12,7 @@ fn sealed(key_id: &str, byte: u8) -> Sealed {
 
 async fn put(database: &TestDatabase, tenant: u128, name: &str, sealed: &Sealed) {
     let mut connection = database.connect().await;
-    secret::put(&mut connection, Uuid::from_u128(tenant), name, sealed).await.unwrap();
+    secret::put(&mut connection, Uuid::from_u128(tenant), name, sealed).await.expect("it is set");
 }
 
 #[tokio::test]
