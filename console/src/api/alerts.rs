@@ -62,8 +62,10 @@ impl Severity {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AlertsQuery {
     /// Only those that stand so.
+    #[param(inline)]
     status: Option<AlertStatus>,
     /// Only those that are so bad.
+    #[param(inline)]
     severity: Option<Severity>,
     /// Only those of this device.
     asset: Option<Uuid>,

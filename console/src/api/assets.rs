@@ -53,12 +53,13 @@ impl DeviceType {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AssetsQuery {
     /// Only those with this status; a missing device has none.
+    #[param(inline)]
     status: Option<DeviceStatus>,
     /// Only those of this client.
     client_id: Option<Uuid>,
     /// Only those of this type.
     #[serde(rename = "type")]
-    #[param(rename = "type")]
+    #[param(rename = "type", inline)]
     device_type: Option<DeviceType>,
     /// Only those that are gone from Tactical (true), or not (false).
     missing: Option<bool>,

@@ -52,8 +52,10 @@ impl RunState {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsQuery {
     /// Only those that read this.
+    #[param(inline)]
     kind: Option<RunKind>,
     /// Only those that have come so far.
+    #[param(inline)]
     state: Option<RunState>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -80,6 +80,14 @@ impl TestDatabase {
         Store::lazy(&config(&self.url), "test").expect("the driver reads the url that it wrote")
     }
 
+    /// Runs statements that only a test needs.
+    ///
+    /// # Panics
+    /// When one of them fails.
+    pub async fn execute(&self, sql: &str) {
+        execute(&mut self.connect().await, sql).await;
+    }
+
     /// A connection outside every pool, for statements that only a test needs.
     ///
     /// # Panics
