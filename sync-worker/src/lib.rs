@@ -23,6 +23,7 @@ pub use jobs::registry;
 
 /// What this worker can be told beside what every worker can.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
@@ -52,5 +53,15 @@ async fn check_when_back(store: Store, vault: Vault) {
         tracing::error!(error = fault::chain(&error), "the vault's key is the wrong one");
         // nothing that is in hand could succeed, and its deliveries go to a process with the right key
         std::process::exit(i32::from(worker::EXIT_CONFIG));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        worker::command::<Flags>().debug_assert();
     }
 }

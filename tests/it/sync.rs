@@ -4,6 +4,8 @@ mod first;
 mod missing;
 mod mistakes;
 mod parts;
+mod racing;
+mod refresh;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};

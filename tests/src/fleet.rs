@@ -128,7 +128,7 @@ impl Builder {
         self
     }
 
-    /// A simulated Tactical whose webhooks lead to the gateway.
+    /// A simulated Tactical whose webhooks lead to the gateway; without one it sends none.
     #[must_use]
     pub fn simulator(mut self, config: SimulatorConfig) -> Self {
         self.simulator = Some(config);
@@ -170,7 +170,8 @@ impl Builder {
         };
         fleet.start_all(self.workers, self.sync_workers, !self.without_gateway).await;
         if let Some(config) = self.simulator {
-            let webhook = Some(WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));
+            let is_there = fleet.gateway.is_some();
+            let webhook = is_there.then(|| WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));
             let started = Simulator::start(SimulatorConfig { webhook, ..config }).await;
             fleet.simulator = Some(started.expect("a simulator takes a free port"));
         }

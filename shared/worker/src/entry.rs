@@ -19,11 +19,20 @@ pub struct NoFlags {}
 /// What every worker can be told, and what this one can be told beside it.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about = "A worker of Muster: consumes its queues and writes to Postgres", long_about = None)]
+// the extra flags may be a type of the same name
+#[group(skip)]
 struct Flags<Extra: clap::Args> {
     #[command(flatten)]
     worker: Args,
     #[command(flatten)]
     extra: Extra,
+}
+
+/// A worker's command line: what `--help` shows, and what a worker with flags of its own tests.
+#[must_use]
+pub fn command<Extra: clap::Args>() -> clap::Command {
+    use clap::CommandFactory as _;
+    Flags::<Extra>::command()
 }
 
 /// Runs a worker as a program: `worker::main::<NoFlags>(program, async |store, _| Ok(registry(store)))`.
@@ -96,7 +105,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory as _;
-        Flags::<NoFlags>::command().debug_assert();
+        command::<NoFlags>().debug_assert();
     }
 }

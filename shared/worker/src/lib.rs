@@ -21,7 +21,7 @@ mod settle;
 mod trace;
 
 pub use config::Config;
-pub use entry::{EXIT_CONFIG, NoFlags, main};
+pub use entry::{EXIT_CONFIG, NoFlags, command, main};
 pub use job::{Done, Job, OneByOne, Outcome, Received, SingleJob};
 pub use registry::Registry;
 pub use run::{Program, run};
