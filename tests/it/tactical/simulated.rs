@@ -19,7 +19,8 @@ fn as_admin(simulator: &Simulator) -> Client {
 }
 
 async fn ids(stream: Result<Stream<AgentRow>, Error>) -> BTreeSet<String> {
-    stream.unwrap().collect().await.unwrap().into_iter().map(|agent| agent.agent_id).collect()
+    let agents = stream.expect("the list begins").collect().await.expect("the list is whole");
+    agents.into_iter().map(|agent| agent.agent_id).collect()
 }
 
 fn of_client(control: &Control, client: i64) -> BTreeSet<String> {
