@@ -75,14 +75,16 @@ alter table muster.agent
     add column fetched_at timestamptz,
     -- confirmed to be gone from Tactical, since then
     add column missing_since timestamptz;
-create index agent_by_client on muster.agent (tenant, integration_id, external_client_id);
+-- not led by the tenant: on a table without statistics an index that shares the primary key's first columns is taken for a
+-- look-up by agent, too, and each reads the whole tenant
+create index agent_by_client on muster.agent (external_client_id, tenant, integration_id);
 create index agent_missing on muster.agent (tenant, integration_id) where missing_since is not null;
 
 -- A batch of a sync moves a few adjacent columns of nearly every asset (agent_status, last_seen_at, last_rmm_sync_at). With
 -- half of a page free the new versions stay on their page and no index is touched.
 alter table public.assets set (fillfactor = 50);
 -- an asset that AlgaPSA made is found by its agent before it has a row in muster.agent
-create index muster_assets_by_device on public.assets (tenant, rmm_device_id) where rmm_device_id is not null;
+create index muster_assets_by_device on public.assets (rmm_device_id, tenant) where rmm_device_id is not null;
 
 -- A reinstalled agent has a new id and the serial number of one that is missing: a person decides whether both are one.
 create table muster.merge_proposal (

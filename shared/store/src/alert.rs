@@ -53,8 +53,8 @@ use crate::Error;
 
 pub(crate) use event::outbox_row;
 pub use fact::{Details, Fact, Odd, Said, Severity};
-pub(crate) use link::link_until;
 pub use link::{Agent, link};
+pub(crate) use link::{link_assets, link_until};
 pub use observe::{Observed, Outcome, observe};
 pub use state::DIGESTS_MAX;
 

@@ -111,3 +111,18 @@ async fn take(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid)
     );
     Ok(row.fetch_optional(connection).await?.is_some())
 }
+
+/// Says until the transaction ends that statements look rows up by their keys, a thousand at most.
+///
+/// Tables that are being filled for the first time have no statistics, and the planner then joins such a batch with the whole
+/// table, or reads it once for each key: a first sync of 100,000 devices would become quadratic.
+pub(crate) async fn by_key(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!(
+        "select set_config(name, 'off', true) as done
+         from unnest(array['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'enable_material']) name"
+    )
+    .fetch_all(connection)
+    .await
+    .attempt("set how a batch's rows are looked up")
+    .map(drop)
+}

@@ -8,12 +8,13 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use contract::event::{AlertChanged, Transition};
 use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Transaction};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Tries, event, stored};
 use crate::error::Attempt;
-use crate::{Error, Store, outbox};
+use crate::{Error, Store, lock, outbox};
 
 /// An agent: tenant, integration, Tactical's id.
 pub type Agent = (Uuid, Uuid, String);
@@ -29,8 +30,9 @@ pub(crate) async fn find_assets(
     let tenants: Vec<Uuid> = agents.iter().map(|agent| agent.0).collect();
     let integrations: Vec<Uuid> = agents.iter().map(|agent| agent.1).collect();
     let ids: Vec<&str> = agents.iter().map(|agent| agent.2.as_str()).collect();
+    lock::by_key(connection).await?;
     let found = sqlx::query_file!("sql/alert/find_assets.sql", &tenants, &integrations, &ids as _)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .attempt(format!("read the assets of {} agents", agents.len()))?;
     Ok(found.into_iter().map(|row| ((row.tenant, row.integration_id, row.agent_id), row.asset_id)).collect())
@@ -45,6 +47,21 @@ pub(crate) async fn find_assets(
 /// What the database said.
 pub async fn link(store: &Store, agents: &[Agent]) -> Result<u64, Error> {
     link_until(store, agents, store.work_ends()).await
+}
+
+/// [`link`] for agents whose assets the caller has just committed: they need not be looked for.
+pub(crate) async fn link_assets(store: &Store, assets: &HashMap<Agent, Uuid>, ends: Instant) -> Result<u64, Error> {
+    let mut tries = Tries::default();
+    loop {
+        let work = async {
+            let transaction = store.pool().begin().await.attempt("begin to link alerts")?;
+            link_to(transaction, assets).await
+        };
+        match store.within("link alerts", ends, work).await {
+            Err(error) if tries.is_worth_another(&error) => {}
+            done => return done,
+        }
+    }
 }
 
 /// [`link`] as a part of work that must be done by then.
@@ -74,7 +91,11 @@ struct Waiting {
 async fn link_once(store: &Store, agents: &BTreeSet<Agent>) -> Result<u64, Error> {
     let mut transaction = store.pool().begin().await.attempt("begin to link alerts")?;
     let assets = find_assets(&mut transaction, agents).await?;
-    let waiting = find_waiting(&mut transaction, &assets).await?;
+    link_to(transaction, &assets).await
+}
+
+async fn link_to(mut transaction: Transaction<'_, Postgres>, assets: &HashMap<Agent, Uuid>) -> Result<u64, Error> {
+    let waiting = find_waiting(&mut transaction, assets).await?;
     if waiting.is_empty() {
         // nothing was written; giving the connection back rolls back
         return Ok(0);

@@ -26,40 +26,43 @@ use crate::{Error, Left, Store, lock};
 pub async fn merge(store: &Store, batch: &Batch) -> Result<Outcome, Error> {
     let ends = store.work_ends();
     let mut tries = Tries::default();
-    let outcome = loop {
+    let (outcome, assets) = loop {
         match store.within("write devices", ends, merge_once(store, batch)).await {
             Err(error) if tries.is_worth_another(&error) => {}
             done => break done?,
         }
     };
-    if let Outcome::Merged(_) = outcome {
-        let agents: Vec<alert::Agent> = (batch.devices.iter())
-            .filter(|device| bounds::is_usable(&device.agent_id))
-            .map(|device| (batch.tenant, batch.integration_id, device.agent_id.clone()))
-            .collect();
-        alert::link_until(store, &agents, ends).await?;
-    }
+    alert::link_assets(store, &assets, ends).await?;
     Ok(outcome)
 }
 
-async fn merge_once(store: &Store, batch: &Batch) -> Result<Outcome, Error> {
+/// The assets of a batch's agents.
+type Assets = HashMap<alert::Agent, Uuid>;
+
+/// A batch of which nothing is written.
+fn none(outcome: Outcome) -> (Outcome, Assets) {
+    (outcome, Assets::new())
+}
+
+async fn merge_once(store: &Store, batch: &Batch) -> Result<(Outcome, Assets), Error> {
     let mut transaction = store.pool().begin().await.attempt("begin to write devices")?;
     let Some(locked) = lock::connection(&mut transaction, batch.tenant, batch.integration_id).await? else {
-        return Ok(Outcome::Left(Left::NoSuchConnection));
+        return Ok(none(Outcome::Left(Left::NoSuchConnection)));
     };
+    lock::by_key(&mut transaction).await?;
     // whoever is fenced is told so first: nothing else about the connection is its business any more
     if let Some(fence) = &batch.fence
         && !run::hold_batch(&mut transaction, fence).await?
     {
-        return Ok(Outcome::Fenced);
+        return Ok(none(Outcome::Fenced));
     }
     if let Some(left) = locked.left() {
-        return Ok(Outcome::Left(left));
+        return Ok(none(Outcome::Left(left)));
     }
     let organization = match current::organization(&mut transaction, batch).await? {
-        None => return Ok(Outcome::Left(Left::UnknownOrganization)),
-        Some(Organization { is_on: false, .. }) => return Ok(Outcome::Left(Left::AutoSyncOff)),
-        Some(Organization { client_id: None, .. }) => return Ok(Outcome::Left(Left::Unmapped)),
+        None => return Ok(none(Outcome::Left(Left::UnknownOrganization))),
+        Some(Organization { is_on: false, .. }) => return Ok(none(Outcome::Left(Left::AutoSyncOff))),
+        Some(Organization { client_id: None, .. }) => return Ok(none(Outcome::Left(Left::Unmapped))),
         Some(Organization { client_id: Some(client_id), synced_at, .. }) => (client_id, synced_at),
     };
     let context = Context {
@@ -70,14 +73,14 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<Outcome, Error> {
         synced_at: organization.1,
     };
     let devices = usable(batch, locked.now);
-    let (writes, mut merged) = prepare(&mut transaction, batch, &context, &devices).await?;
+    let (writes, mut merged, assets) = prepare(&mut transaction, batch, &context, &devices).await?;
     write(&mut transaction, batch, &writes).await?;
     merged.odd = batch.devices.iter().filter(|device| !bounds::is_usable(&device.agent_id)).count();
     if let Some(fence) = &batch.fence {
         run::advance(&mut transaction, fence, &step(batch, &merged), Some(batch.fetched_at)).await?;
     }
     transaction.commit().await.attempt("commit devices")?;
-    Ok(Outcome::Merged(merged))
+    Ok((Outcome::Merged(merged), assets))
 }
 
 fn step(batch: &Batch, merged: &Merged) -> Step {
@@ -103,7 +106,7 @@ async fn prepare<'a>(
     batch: &Batch,
     context: &Context<'_>,
     devices: &'a BTreeMap<String, Device>,
-) -> Result<(Writes<'a>, Merged), Error> {
+) -> Result<(Writes<'a>, Merged, Assets), Error> {
     let agent_ids: Vec<&str> = devices.keys().map(String::as_str).collect();
     let current = current::read(connection, batch, &agent_ids).await?;
     let mut merged = Merged::default();
@@ -132,7 +135,11 @@ async fn prepare<'a>(
     }
     compare(connection, batch, context, &current, compared, &mut writes, &mut merged).await?;
     writes.rows.sort_unstable_by(|a, b| a.0.agent_id.cmp(&b.0.agent_id));
-    Ok((writes, merged))
+    let known = current.into_iter().filter_map(|(agent_id, current)| Some((agent_id, current.asset_id?)));
+    let written = writes.rows.iter().map(|(device, written)| (device.agent_id.clone(), written.asset_id));
+    let assets = known.chain(written).map(|(id, asset_id)| ((batch.tenant, batch.integration_id, id), asset_id));
+    let assets = assets.collect();
+    Ok((writes, merged, assets))
 }
 
 async fn compare<'a>(

@@ -24,7 +24,7 @@ pub struct Wal {
 }
 
 /// Does the work and says what it wrote to the log of this database's server, on behalf of this database alone; the server
-/// may be shared. Needs a superuser, for the extension `pg_walinspect`.
+/// may be shared. Needs a superuser, for the extension `pg_walinspect`, and a replication slot.
 ///
 /// `checkpoint`: after a checkpoint, so that each page that the work changes has its image written once.
 ///
@@ -36,6 +36,11 @@ pub async fn wal_bytes<T>(database: &TestDatabase, checkpoint: bool, work: impl 
         .execute(&mut connection)
         .await
         .expect("the role may create the extension");
+    // checkpoints recycle the log: the slot keeps what is written from here on, and goes with its connection
+    sqlx::query("select pg_create_physical_replication_slot('muster_wal_' || pg_backend_pid(), true, true)")
+        .execute(&mut connection)
+        .await
+        .expect("the server has a replication slot to give, and its role may take it");
     if checkpoint {
         sqlx::raw_sql("checkpoint").execute(&mut connection).await.expect("the role may checkpoint");
     }
