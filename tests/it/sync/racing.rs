@@ -78,19 +78,29 @@ async fn a_worker_that_wakes_after_its_run_was_taken_over_writes_nothing_more() 
     let mut fleet = fleet(1).await;
     assert_eq!(fleet.sync(Kind::Devices).await.0.state, State::Completed);
     let control = fleet.simulator().control();
-    control.rename_agent(1, "old-name").expect("it exists");
+    let rename_all = |name: &str| {
+        for agent in control.agents() {
+            control.rename_agent(agent.pk, name).expect("it exists");
+        }
+    };
+    rename_all("old-name");
     fault(&fleet, "/agents/?client=", FaultKind::Slow { delay_ms: 1_000 });
     control.forget_served();
     let run_id = fleet.start_run(Kind::Devices).await;
-    until_begun(&fleet, run_id, 2).await;
-    fleet.sync_worker(0).signal("STOP");
-    // its two answers are on their way to it, with the old name in one of them
-    until(DEADLINE, async || {
-        let lists = control.served().iter().filter(|one| one.target.starts_with("/agents/")).count();
-        if lists >= 2 { Ok(()) } else { Err(lists) }
+    let is_list = |target: &str| target.starts_with("/agents/?client=");
+    until(DEADLINE, async || match control.asked() {
+        asked if asked.iter().any(|target| is_list(target)) => Ok(()),
+        asked => Err(asked),
     })
     .await;
-    control.rename_agent(1, "new-name").expect("it exists");
+    fleet.sync_worker(0).signal("STOP");
+    // the answer is on its way to it, with the old names
+    until(DEADLINE, async || match control.served() {
+        served if served.iter().any(|one| is_list(&one.target)) => Ok(()),
+        served => Err(served),
+    })
+    .await;
+    rename_all("new-name");
     control.clear_faults();
     fleet.add_sync_worker().await;
     send_again(&fleet, run_id).await;

@@ -67,12 +67,11 @@ async fn a_restored_server_is_the_same_server() {
 
 #[tokio::test]
 async fn a_disconnect_in_the_middle_ends_the_run_and_nothing_more_is_written() {
-    let fleet = synced(20).await;
+    let mut fleet = synced(20).await;
     fault(&fleet, "/agents/?client=", FaultKind::Slow { delay_ms: 1_000 });
     fleet.simulator().control().rename_agent(1, "renamed-meanwhile").expect("it exists");
     let run_id = fleet.start_run(Kind::Devices).await;
     let control = fleet.simulator().control();
-    control.forget_served();
     let (store, tenant) = (fleet.store(), fleet.connection().tenant);
     until(DEADLINE, async || {
         let (run, _) = store::run::get(&store, tenant, run_id).await.expect("it answers").expect("it exists");
@@ -85,6 +84,8 @@ async fn a_disconnect_in_the_middle_ends_the_run_and_nothing_more_is_written() {
     assert_eq!((run.state, run.error.as_deref()), (State::Failed, Some("disconnected")));
     control.clear_faults();
     fleet.until_idle().await;
+    // what it has in hand comes to its end while the server still answers
+    assert!(fleet.sync_worker(0).terminate(DEADLINE * 2).await.success(), "it ends in order");
     assert_eq!(versions(&fleet).await, before);
     assert!(assets(&fleet).await.values().all(|asset| asset.name != "renamed-meanwhile"));
 }

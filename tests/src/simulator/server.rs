@@ -80,6 +80,7 @@ pub(super) async fn handle(
 ) -> Response {
     let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let method = request.method().to_string();
+    shared.world().traffic.arrived(&target);
     let fault = shared.world().take_fault(&target);
     let before = fault.clone();
     let response = match faults::instead(before).await {

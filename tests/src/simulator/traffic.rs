@@ -36,15 +36,26 @@ struct Entry {
 
 /// The requests so far, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Traffic(VecDeque<Entry>);
+pub(super) struct Traffic {
+    served: VecDeque<Entry>,
+    asked: VecDeque<String>,
+}
 
 impl Traffic {
+    /// Notes a request that has arrived; its answer may take long.
+    pub(super) fn arrived(&mut self, target: &str) {
+        self.asked.push_back(target.to_owned());
+        if self.asked.len() > REQUESTS_MAX {
+            self.asked.pop_front();
+        }
+    }
+
     /// Notes an answer; its bytes are counted as they leave.
     pub(super) fn note(&mut self, method: String, target: String, response: Response) -> Response {
         let bytes = Arc::<AtomicU64>::default();
-        self.0.push_back(Entry { method, target, status: response.status().as_u16(), bytes: Arc::clone(&bytes) });
-        if self.0.len() > REQUESTS_MAX {
-            self.0.pop_front();
+        self.served.push_back(Entry { method, target, status: response.status().as_u16(), bytes: Arc::clone(&bytes) });
+        if self.served.len() > REQUESTS_MAX {
+            self.served.pop_front();
         }
         let (parts, body) = response.into_parts();
         // a length that is known stays known: nothing else of the answer may change
@@ -65,7 +76,7 @@ impl Control {
     #[must_use]
     pub fn served(&self) -> Vec<Served> {
         let world = self.0.world();
-        let served = world.traffic.0.iter().map(|entry| Served {
+        let served = world.traffic.served.iter().map(|entry| Served {
             method: entry.method.clone(),
             target: entry.target.clone(),
             status: entry.status,
@@ -74,8 +85,14 @@ impl Control {
         served.collect()
     }
 
+    /// Path and query of every request that has arrived, answered or not, oldest first.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.0.world().traffic.asked.iter().cloned().collect()
+    }
+
     /// Forgets the requests so far.
     pub fn forget_served(&self) {
-        self.0.world().traffic.0.clear();
+        self.0.world().traffic = Traffic::default();
     }
 }
