@@ -3,12 +3,16 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 bin=${CARGO_TARGET_DIR:-target}/debug
-programs=(ingest-gateway alert-worker muster)
+# of the operators' command one command of each group of flags is enough
+commands=(ingest-gateway alert-worker sync-worker console 'muster migrate' 'muster tenant connect' 'muster vault rotate'
+  'muster connect')
 
-for program in "${programs[@]}"; do
+for command in "${commands[@]}"; do
+  read -r -a words <<<"$command"
+  program=${words[0]}
   [[ -x $bin/$program ]] || { echo "no $bin/$program: cargo build --workspace --bins" >&2; exit 1; }
   # a value of the caller's environment would show up as one of the program's
-  env -i "$bin/$program" -h | sed "s/^/$program\t/"
+  env -i "$bin/$program" "${words[@]:1}" -h | sed "s/^/$program\t/"
 done | awk -F '\t' '
   # a flag begins; its words follow on the same line or on the next
   $2 ~ /^ +-/ { words = $2; sub(/^ +(-[a-zA-Z], )?--[a-z-]+( <[^>]*>)?(\.\.\.)? */, "", words) }

@@ -4,5 +4,15 @@ select
     (select count(*) from rmm_alerts where tenant = :'tenant'),
     (select count(*) from rmm_alerts where tenant = :'tenant' and updated_at >= :'started'),
     (select count(*) from rmm_alerts where tenant = :'tenant' and status not in ('resolved', 'auto_resolved')),
-    (select coalesce(ceil(extract(epoch from now() - min(created_at))), 0)::bigint from muster.outbox),
-    (select count(*) from muster.parked);
+    (select coalesce(ceil(extract(epoch from now() - min(available_at))), 0)::bigint from muster.outbox where available_at <= now()),
+    (select count(*) from muster.parked),
+    assets.*
+from (
+    select count(*),
+        count(distinct client_id),
+        count(*) filter (where agent_status = 'online'),
+        count(*) filter (where agent_status = 'offline'),
+        count(*) filter (where agent_status = 'overdue')
+    from assets
+    where tenant = :'tenant' and rmm_device_id is not null
+) as assets;

@@ -1,14 +1,15 @@
 # The fleet of `./dev up`: its processes, their settings, and the loop that watches them and stops them in order.
 # shellcheck shell=bash
 
-# In the order of starting; they stop in the reverse one, so that whoever sends stops before whoever receives.
-CHILDREN=(alert-worker ingest-gateway tactical-simulator)
+# In the order of starting, so that whoever is asked is there before whoever asks; they stop in the reverse one.
+CHILDREN=(alert-worker ingest-gateway tactical-simulator sync-worker console)
 DEMO=$STATE_DIR/demo.env
 STATE=$STATE_DIR/state
 ENV_FILE=$STATE_DIR/env
 # A worker gives itself MUSTER_GRACE_MS (40 s) to finish what it holds, and then says itself that it could not: it is killed
 # from here only well after that.
 GRACE_S=75
+SIMULATED_TACTICAL=(MUSTER_TACTICAL_ALLOW_HTTP=true MUSTER_TACTICAL_ALLOW_NETWORKS=127.0.0.0/8)
 DEAD=()
 # Who ended otherwise than with exit code 0 when it was asked to stop; in a file, because `down` is another process.
 UNCLEAN=()
@@ -18,18 +19,6 @@ STOPPING=
 binary() { printf '%s/release/%s' "${CARGO_TARGET_DIR:-$ROOT/target}" "$1"; }
 
 # ---- settings -----------------------------------------------------------------------------------------------------
-
-# The demo tenant, its webhook secret and the pepper outlive a restart, as their database does. Each checkout has its
-# own tenant, so that two of them may share an external database.
-load_demo() {
-  local MUSTER_TENANT_NEW
-  if [[ ! -s $DEMO ]]; then
-    MUSTER_TENANT_NEW=$(cat /proc/sys/kernel/random/uuid)
-    (umask 077 && printf 'MUSTER_TENANT=%s\nMUSTER_WEBHOOK_SECRET=%s\nMUSTER_HOOK_PEPPER=%s\n' \
-      "$MUSTER_TENANT_NEW" "$(random_hex 24)" "$(random_hex 32)" >"$DEMO")
-  fi
-  load_env "$DEMO"
-}
 
 # Sets what a file of KEY=value lines holds. It is never sourced: a value may hold `&` or `$(…)`, and a URL of an external
 # server is nothing that this script has written. `read` would cut a value's last `=` off, therefore the line is cut here.
@@ -60,7 +49,9 @@ write_env() {
   (
     umask 077
     for name in MUSTER_DATABASE_URL MUSTER_AMQP_URL MUSTER_AMQP_ADMIN_URL MUSTER_GATEWAY_URL MUSTER_GATEWAY_ADMIN_URL \
-      MUSTER_ALERT_WORKER_URL MUSTER_SIMULATOR_URL MUSTER_TENANT MUSTER_WEBHOOK_SECRET MUSTER_HOOK_PEPPER MUSTER_OTLP_URL; do
+      MUSTER_CONSOLE_URL MUSTER_CONSOLE_ADMIN_URL MUSTER_TOKEN MUSTER_ALERT_WORKER_URL MUSTER_SYNC_WORKER_URL \
+      MUSTER_SIMULATOR_URL MUSTER_TENANT \
+      MUSTER_WEBHOOK_SECRET MUSTER_HOOK_PEPPER MUSTER_VAULT_KEY MUSTER_VAULT_KEY_FILE MUSTER_OTLP_URL; do
       [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name//$'\n'/}"
     done >"$ENV_FILE.new"
   )
@@ -81,24 +72,15 @@ start_servers() {
   fi
 }
 
-prepare_database() {
-  local muster
-  muster=$(binary muster)
-  step "migrating the database"
-  "$muster" migrate || fail "the migration failed"
-  step "connecting the demo tenant"
-  "$muster" tenant connect --tenant "$MUSTER_TENANT" --name 'Demo tenant' --gateway-url "$MUSTER_GATEWAY_URL" \
-    --instance-url "$MUSTER_SIMULATOR_URL" --secret-file <(printf '%s' "$MUSTER_WEBHOOK_SECRET") >/dev/null ||
-    fail "the demo tenant could not be connected"
-  # the database's own clock, because that is what stands in its rows
-  ask_database -c 'select now()' >"$STATE_DIR/started" || fail "the database does not answer"
-}
-
 choose_addresses() {
-  choose_ports "$STATE_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT
+  choose_ports "$STATE_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT \
+    SYNC_WORKER_PORT CONSOLE_PORT CONSOLE_ADMIN_PORT
   export MUSTER_GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
   export MUSTER_GATEWAY_ADMIN_URL=http://127.0.0.1:$GATEWAY_ADMIN_PORT
   export MUSTER_ALERT_WORKER_URL=http://127.0.0.1:$WORKER_PORT
+  export MUSTER_SYNC_WORKER_URL=http://127.0.0.1:$SYNC_WORKER_PORT
+  export MUSTER_CONSOLE_URL=http://127.0.0.1:$CONSOLE_PORT
+  export MUSTER_CONSOLE_ADMIN_URL=http://127.0.0.1:$CONSOLE_ADMIN_PORT
   export MUSTER_SIMULATOR_URL=http://127.0.0.1:$SIMULATOR_PORT
 }
 
@@ -108,6 +90,16 @@ start_child() { # name
     alert-worker)
       spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_ALERT_WORKER_URL/readyz"
+      ;;
+    # the simulated Tactical speaks plain HTTP on this machine, which nobody else's may
+    sync-worker)
+      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$SYNC_WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
+      wait_ready "$1" "$MUSTER_SYNC_WORKER_URL/readyz"
+      ;;
+    console)
+      spawn "$1" env MUSTER_CONSOLE_LISTEN="127.0.0.1:$CONSOLE_PORT" \
+        MUSTER_PROBE_LISTEN="127.0.0.1:$CONSOLE_ADMIN_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
+      wait_ready "$1" "$MUSTER_CONSOLE_URL/readyz"
       ;;
     ingest-gateway)
       spawn "$1" env MUSTER_GATEWAY_LISTEN="127.0.0.1:$GATEWAY_PORT" \
@@ -271,6 +263,7 @@ supervise() {
   write_env
   local name
   for name in "${CHILDREN[@]}"; do start_child "$name"; done
+  connect_demo
   step "waiting for the first alerts to arrive"
   until_true 60 alerts_arrived || warn "not five alerts arrived within 60 s: ./dev logs says why"
   summary
@@ -294,15 +287,13 @@ all_answered() {
 
 # Prints the last numbers when everything has drained and the database still answers.
 finish() {
-  local began=$SECONDS
+  local began=$SECONDS name
   trap 'warn "killing what is left"; kill_all; exit 1' INT TERM HUP
   clear_line
   step "stopping: first whoever sends, then whoever receives"
   printf 'stopping\n' >"$STATE"
   quiet_sender
-  stop_child tactical-simulator 20
-  stop_child ingest-gateway "$GRACE_S"
-  stop_child alert-worker "$GRACE_S"
+  for name in console sync-worker tactical-simulator ingest-gateway alert-worker; do stop_child "$name" "$GRACE_S"; done
   step "$(flow_line)"
   stop_fleet
   servers_stop up

@@ -1,5 +1,5 @@
 # The private PostgreSQL and the private RabbitMQ node: each on free loopback ports, under .muster, as an unprivileged
-# user. An *instance* is `up` or `test`: they never share a server, so that tests can run beside a running fleet.
+# user. An *instance* is `up`, `test` or `bench`: they never share a server, so that tests can run beside a running fleet.
 # shellcheck shell=bash
 
 SERVERS=$STATE_DIR/servers
@@ -103,6 +103,8 @@ postgres_start() { # instance: sets DATABASE_URL
     # nobody needs the tests' databases after a crash
     settings=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0)
   fi
+  # what was written to the log is counted afterwards, and no checkpoint but those that were asked for repeats whole pages
+  [[ $instance != bench ]] || settings=(-c max_wal_size=16GB -c wal_keep_size=8GB -c checkpoint_timeout=1d)
   postgres_heal "$dir/data"
   [[ $instance != test && -s $dir/data/PG_VERSION ]] || postgres_init "$instance" "$dir" "$bin"
   spawn "$name" "${AS_SERVER_POSTGRES[@]}" env -C "$dir" LC_ALL=C.UTF-8 "$bin/postgres" -D "$dir/data" -p "$PG_PORT" \

@@ -9,8 +9,9 @@ fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
 # ---- numbers ------------------------------------------------------------------------------------------------------
 
 # The database's side of things. ALERTS_NEW were written since the start: the simulator begins anew, the database does not.
-database_counts() { # sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED
-  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED <<<"$(ask_database -F ' ' \
+# Sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED, ASSETS, ASSET_CLIENTS, ONLINE, OFFLINE, OVERDUE.
+database_counts() {
+  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE <<<"$(ask_database -F ' ' \
     -v tenant="$MUSTER_TENANT" -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
 }
 
@@ -52,8 +53,14 @@ alerts_arrived() {
 flow_line() {
   database_counts
   sender_counts
-  printf 'webhooks sent %s, accepted %s; alerts written %s, in Postgres %s, open %s; parked %s; message age %s ms, oldest event %s s' \
-    "${SENT:-?}" "${ACCEPTED:-?}" "${ALERTS_NEW:-?}" "${ALERTS:-?}" "${ALERTS_OPEN:-?}" "${PARKED:-?}" "${AGE_MS:-?}" "${OUTBOX_OLDEST_S:-?}"
+  printf 'webhooks sent %s, accepted %s; alerts written %s, in Postgres %s, open %s; parked %s; message age %s ms, oldest event %s s; %s' \
+    "${SENT:-?}" "${ACCEPTED:-?}" "${ALERTS_NEW:-?}" "${ALERTS:-?}" "${ALERTS_OPEN:-?}" "${PARKED:-?}" "${AGE_MS:-?}" "${OUTBOX_OLDEST_S:-?}" \
+    "$(assets_words)"
+}
+
+# As they were read last: how old that is stands in each asset.
+assets_words() {
+  printf 'assets %s (online %s, offline %s, overdue %s)' "${ASSETS:-?}" "${ONLINE:-?}" "${OFFLINE:-?}" "${OVERDUE:-?}"
 }
 
 # ---- words --------------------------------------------------------------------------------------------------------
@@ -64,17 +71,19 @@ where() { # name
   case $1 in
     tactical-simulator) printf '%s  plays a Tactical RMM server and sends webhooks' "$MUSTER_SIMULATOR_URL" ;;
     ingest-gateway) printf '%s  turns webhooks into messages' "$MUSTER_GATEWAY_URL" ;;
-    alert-worker) printf '%s  writes messages to Postgres' "$MUSTER_ALERT_WORKER_URL" ;;
+    alert-worker) printf '%s  writes alerts to Postgres' "$MUSTER_ALERT_WORKER_URL" ;;
+    sync-worker) printf '%s  reads clients and devices from Tactical' "$MUSTER_SYNC_WORKER_URL" ;;
+    console) printf '%s  the operators'"'"' API' "$MUSTER_CONSOLE_URL" ;;
     up-rabbitmq) printf '127.0.0.1:%s  carries the messages' "${MUSTER_AMQP_URL##*:}" ;;
-    up-postgres) printf '127.0.0.1:%s  holds the alerts' "${MUSTER_DATABASE_URL##*:}" ;;
+    up-postgres) printf '127.0.0.1:%s  holds alerts and assets' "${MUSTER_DATABASE_URL##*:}" ;;
   esac
 }
 
 # One row a process: alive with its pid, or dead with how it ended.
 process_rows() {
-  local name pid names=(tactical-simulator ingest-gateway)
+  local name pid names=(tactical-simulator ingest-gateway console)
   [[ ! -e $PIDS/up-rabbitmq ]] || names+=(up-rabbitmq)
-  names+=(alert-worker)
+  names+=(alert-worker sync-worker)
   [[ ! -e $PIDS/up-postgres ]] || names+=(up-postgres)
   PROCESS_DEAD=0
   for name in "${names[@]}"; do
@@ -102,6 +111,7 @@ summary() {
   queued=$(queued_count)
   say "  webhooks sent by the simulated Tactical: ${SENT:-?}, accepted by the gateway: ${ACCEPTED:-?}"
   say "  alerts written since the start: ${ALERTS_NEW:-?}; in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
+  say "  assets of ${ASSET_CLIENTS:-?} clients: ${ASSETS:-?}; online ${ONLINE:-?}, offline ${OFFLINE:-?}, overdue ${OVERDUE:-?}"
   say "  messages waiting in the broker: ${queued:-?}, parked for a person to look at: ${PARKED:-?}"
   say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s; age of a message when the worker takes it: ${AGE_MS:-?} ms on average"
   say ""
@@ -112,7 +122,9 @@ where_to_look() {
   say "Where to look next:"
   say "  the rows      ./dev psql -c 'select * from rmm_alerts order by updated_at desc limit 5'"
   [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
-  say "  the metrics   $MUSTER_GATEWAY_ADMIN_URL/metrics and $MUSTER_ALERT_WORKER_URL/metrics"
+  say "  the API       curl -H \"Authorization: Bearer \$(head -n 1 .muster/token)\" $MUSTER_CONSOLE_URL/api/v1/tenants/$MUSTER_TENANT/integrations/tacticalrmm"
+  say "                or, with .muster/env in the environment: muster status, muster sync devices --wait, muster assets"
+  say "  the metrics   /metrics of $MUSTER_GATEWAY_ADMIN_URL $MUSTER_CONSOLE_ADMIN_URL $MUSTER_ALERT_WORKER_URL $MUSTER_SYNC_WORKER_URL"
   [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
   say "  the logs      ./dev logs [name] [-f]"
   say "  the settings  .muster/env (it holds secrets: keep it private). It is data, not a script; into a shell it goes with"
@@ -177,8 +189,8 @@ cmd_down() { # [--wipe]
   if fleet_runs && pid=$(pid_of dev); then
     step "asking the fleet to drain and stop"
     kill -s TERM "$pid"
-    # each part's own limit, one after the other, makes 275 s
-    until_true 300 process_gone "$pid" || die "it did not stop within 300 s: ./dev logs dev"
+    # each part's own limit, one after the other, makes 425 s
+    until_true 450 process_gone "$pid" || die "it did not stop within 450 s: ./dev logs dev"
     [[ ! -s $UNCLEAN_FILE ]] || die "stopped; these did not end cleanly: $(cat "$UNCLEAN_FILE"): ./dev logs <name> says why"
     step "stopped in $((SECONDS - began)) s"
   else
@@ -190,7 +202,8 @@ cmd_down() { # [--wipe]
     say "the fleet does not run"
   fi
   if [[ ${1:-} == --wipe ]]; then
-    rm -rf "${SERVERS:?}/up" "${STATE_DIR:?}/gateway" "$DEMO"
+    # the vault's key stays: an external database still holds what is sealed with it
+    rm -rf "${SERVERS:?}/up" "${STATE_DIR:?}/gateway" "$DEMO" "$TOKEN"
     # a folder outside the checkout is not left behind empty
     [[ ! -L $SERVERS ]] || { rmdir "$(readlink -f "$SERVERS")" 2>/dev/null && rm -f "$SERVERS"; }
     say "its data is deleted"

@@ -52,8 +52,8 @@ pub(crate) async fn run(flags: Assets) -> anyhow::Result<()> {
         let pairs = filters.iter().chain(&paging).filter_map(|(name, value)| Some((name, value.as_ref()?)));
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut page: Value = console.get(&format!("/assets?{query}")).await?;
-        if let Some(items) = page["items"].as_array_mut() {
-            rows.append(items);
+        if let Some(page) = page["assets"].as_array_mut() {
+            rows.append(page);
         }
         cursor = page["next_cursor"].as_str().map(str::to_owned);
         if cursor.is_none() || rows.len() >= limit {
@@ -69,9 +69,9 @@ pub(crate) async fn run(flags: Assets) -> anyhow::Result<()> {
 }
 
 fn cells(row: &Value) -> Vec<String> {
-    let status = if row["missing_since"].is_null() { text(row, "status") } else { "missing".to_owned() };
+    let status = if row["missing_since"].is_null() { text(row, "agent_status") } else { "missing".to_owned() };
     let age = row["status_age_s"].as_i64().map_or_else(String::new, age_words);
-    let plain = ["name", "client_name", "type"].map(|name| text(row, name));
+    let plain = ["name", "client_name", "asset_type"].map(|name| text(row, name));
     plain.into_iter().chain([status, age]).chain(["os_version", "current_user"].map(|name| text(row, name))).collect()
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_row_shows_the_status_with_its_age_and_says_when_the_device_is_gone() {
-        let mut row = json!({"name": "pc", "status": "online", "status_age_s": 600});
+        let mut row = json!({"name": "pc", "agent_status": "online", "status_age_s": 600});
         assert_eq!(cells(&row)[3..5], ["online".to_owned(), "10 min ago".to_owned()]);
         row["missing_since"] = json!("2026-11-22T01:00:00Z");
         assert_eq!(cells(&row)[3], "missing");

@@ -14,6 +14,7 @@ mod token;
 mod vault;
 mod webhook;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -78,12 +79,18 @@ struct OnStore<C: Subcommand> {
 async fn main() -> ExitCode {
     match act(Muster::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
+        // whoever reads has read enough: `muster assets | head`
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // the whole chain in one line
             eprintln!("muster: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn act(command: Command) -> anyhow::Result<()> {

@@ -1,0 +1,33 @@
+# `./dev bench`: figures of release builds against private servers that keep what they promise (fsync on, as in
+# production), unlike those of `./dev test`.
+# shellcheck shell=bash
+
+cmd_bench() { # devices [argument…]
+  local status name
+  [[ ${1:-} == devices ]] || die "unknown bench: ${1:-} (there is devices)"
+  shift
+  make_dirs
+  exec 9>"$STATE_DIR/bench.lock"
+  flock -n 9 || die "another ./dev bench runs in this checkout"
+  need_cargo
+  need_servers postgres rabbitmq
+  # what is measured must not depend on the settings of whoever runs it
+  for name in "${!MUSTER_@}"; do unset "$name"; done
+  step "building (the first time takes some minutes)"
+  cargo build --release --workspace --bins --locked || die "the build failed"
+  trap 'bench_cleanup; exit 130' INT TERM HUP
+  step "starting private servers"
+  servers_start bench rabbitmq postgres || { bench_cleanup; die "the private servers did not start: $LOGS/bench-*.log"; }
+  MUSTER_DATABASE_URL=$DATABASE_URL_PRIVATE/postgres MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL \
+    "$(binary bench-devices)" "$@" 9>&-
+  status=$?
+  bench_cleanup
+  return "$status"
+}
+
+# The data is worth nothing once the figures are printed, and there are gigabytes of it.
+bench_cleanup() {
+  trap '' INT TERM HUP
+  servers_stop bench
+  rm -rf "${SERVERS:?}/bench"
+}
