@@ -55,6 +55,23 @@ const INSERTS: &str = "
         select '00000000-0000-0000-0000-000000000001', 'tacticalrmm', 'asset', asset_id::text, agent_id, external_client_id,
                'synced', fetched_at, metadata from staging;";
 
+/// Processor time in seconds that this process and the backends of a database have taken so far; the server must run on this
+/// machine. What a busy machine does to the clock it does not do to this.
+async fn cpu(database: &TestDatabase) -> (f64, f64) {
+    let pids: Vec<i32> = sqlx::query_scalar("select pid from pg_stat_activity where datname = current_database()")
+        .fetch_all(&mut database.connect().await)
+        .await
+        .expect("the server is there");
+    let of = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+        // user and system time, in hundredths of a second on every Linux
+        (ticks(11) + ticks(12)) / 100.0
+    };
+    (of("self"), pids.iter().map(|pid| of(&pid.to_string())).sum())
+}
+
 #[tokio::main]
 async fn main() {
     let count = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(100_000);
@@ -63,15 +80,20 @@ async fn main() {
 
     let database = TestDatabase::create().await;
     prepare(&mut database.connect().await).await;
+    database.store().ping().await.expect("the server is there");
+    let before = cpu(&database).await;
     let (ours, wal) = wal_bytes(&database, true, sync(&database, &devices, now)).await;
+    let after = cpu(&database).await;
     report("first sync", count, ours);
+    println!("  {:.2} s of processor time here, {:.2} s in the server", after.0 - before.0, after.1 - before.1);
     println!("  {} bytes a row in the log, page images left out", wal.bytes / count as u64);
 
     let lines = dump(&database).await;
     let base = TestDatabase::create().await;
     prepare(&mut base.connect().await).await;
-    let (theirs, _) = wal_bytes(&base, true, copy(&base, &lines)).await;
+    let ((theirs, server), _) = wal_bytes(&base, true, copy(&base, &lines)).await;
     report("COPY + insert-select", count, theirs);
+    println!("  {server:.2} s of processor time in the server");
     println!("  ours is at {:.0} % of it", 100.0 * theirs.as_secs_f64() / ours.as_secs_f64());
 
     for round in 1..=3 {
@@ -177,7 +199,7 @@ async fn dump(database: &TestDatabase) -> Vec<u8> {
     lines
 }
 
-async fn copy(database: &TestDatabase, lines: &[u8]) -> Duration {
+async fn copy(database: &TestDatabase, lines: &[u8]) -> (Duration, f64) {
     let mut connection = database.connect().await;
     let staging = format!("create temporary table staging as {ROWS} limit 0");
     sqlx::raw_sql(sqlx::AssertSqlSafe(staging)).execute(&mut connection).await.expect("it is made");
@@ -188,5 +210,6 @@ async fn copy(database: &TestDatabase, lines: &[u8]) -> Duration {
     }
     copy.finish().await.expect("it is copied");
     sqlx::raw_sql(INSERTS).execute(&mut connection).await.expect("it is inserted");
-    began.elapsed()
+    let took = began.elapsed();
+    (took, cpu(database).await.1)
 }

@@ -115,11 +115,13 @@ async fn take(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid)
 /// Says until the transaction ends that statements look rows up by their keys, a thousand at most.
 ///
 /// Tables that are being filled for the first time have no statistics, and the planner then joins such a batch with the whole
-/// table, or reads it once for each key: a first sync of 100,000 devices would become quadratic.
+/// table, or reads it once for each key: a first sync of 100,000 devices would become quadratic. What is switched off counts
+/// as very dear, for which the planner would compile a statement of a millisecond or start workers for it: both are off, too.
 pub(crate) async fn by_key(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query!(
-        "select set_config(name, 'off', true) as done
-         from unnest(array['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'enable_material']) name"
+        "select set_config(name, value, true) as done
+         from (values ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_seqscan', 'off'),
+                      ('enable_material', 'off'), ('jit', 'off'), ('max_parallel_workers_per_gather', '0')) n (name, value)"
     )
     .fetch_all(connection)
     .await
