@@ -92,7 +92,7 @@ async fn two_sources_that_tell_the_same_come_to_rest() {
     let full = Device { serial_number: None, ..full };
     for _ in 0..2 {
         world.merge(&world.batch(&[device("a")])).await;
-        world.merge(&Batch { source: Source::Detail, ..world.batch(&[full.clone()]) }).await;
+        world.merge(&Batch { source: Source::Detail, ..world.batch(std::slice::from_ref(&full)) }).await;
     }
     let before = world.versions().await;
     assert_eq!(world.merge(&world.batch(&[device("a")])).await.unchanged, 1);
