@@ -1,6 +1,7 @@
 //! The fleet tests: one binary, a module per subject, each test on its own database and vhost.
 
 mod connection;
+mod console;
 mod contract;
 mod harness;
 mod lapin;

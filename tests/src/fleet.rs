@@ -3,6 +3,7 @@
 //! Dropping it drains the programs and fails the test if a queue, a rung, the landing or `muster.parked` holds a message
 //! that the test did not expect.
 
+mod console;
 mod ending;
 mod programs;
 mod sync;
@@ -20,6 +21,7 @@ use crate::process::Process;
 use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
 use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
 
+pub use console::Answer;
 pub use programs::{PEPPER, Program, VAULT_KEY};
 pub use sync::{tactical_config, vault};
 
@@ -33,6 +35,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 pub struct Builder {
     workers: usize,
     sync_workers: usize,
+    console: bool,
     without_gateway: bool,
     private_broker: bool,
     proxies: bool,
@@ -47,6 +50,7 @@ pub struct Fleet {
     gateway: Option<Program>,
     workers: Vec<Program>,
     sync_workers: Vec<Program>,
+    console: Option<Program>,
     connection: Connection,
     environment: Vec<(String, String)>,
     expected: Expected,
@@ -107,6 +111,13 @@ impl Builder {
         self
     }
 
+    /// The console, too.
+    #[must_use]
+    pub fn console(mut self) -> Self {
+        self.console = true;
+        self
+    }
+
     /// No gateway: the test publishes itself.
     #[must_use]
     pub fn without_gateway(mut self) -> Self {
@@ -159,6 +170,7 @@ impl Builder {
             gateway: None,
             workers: Vec::new(),
             sync_workers: Vec::new(),
+            console: None,
             connection,
             environment,
             expected: Expected::default(),
@@ -169,6 +181,9 @@ impl Builder {
             database,
         };
         fleet.start_all(self.workers, self.sync_workers, !self.without_gateway).await;
+        if self.console {
+            fleet.start_console().await;
+        }
         if let Some(config) = self.simulator {
             let is_there = fleet.gateway.is_some();
             let webhook = is_there.then(|| WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));

@@ -19,7 +19,7 @@ impl Drop for Fleet {
         if std::thread::panicking() {
             return;
         }
-        let gateway: Vec<Program> = self.gateway.take().into_iter().collect();
+        let gateway: Vec<Program> = self.gateway.take().into_iter().chain(self.console.take()).collect();
         let queues = self.queues();
         let mut workers = std::mem::take(&mut self.workers);
         workers.append(&mut self.sync_workers);

@@ -148,7 +148,7 @@ impl Fleet {
         assert!(patched.expect("the database answers").is_some(), "the mapping exists");
     }
 
-    fn entry(&self) -> Entry {
+    pub(super) fn entry(&self) -> Entry {
         Entry {
             tenant: Some(self.connection().tenant),
             actor: "harness".to_owned(),
