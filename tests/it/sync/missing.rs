@@ -41,7 +41,7 @@ async fn a_reinstalled_agent_is_a_device_of_its_own_until_a_person_merges_them()
     let new = control.reinstall_agent(pk).expect("it exists");
     let new = control.agent(new).expect("it exists").agent_id;
     assert_eq!(fleet.sync(Kind::Devices).await.0.state, State::Completed);
-    assert_eq!(missing(&fleet).await, [old.clone()]);
+    assert_eq!(missing(&fleet).await, std::slice::from_ref(&old));
     assert_eq!(assets(&fleet).await.len(), 41);
     let proposals = store::merge::list(&fleet.store(), fleet.connection().tenant).await.expect("the database answers");
     let proposed: Vec<(&str, &str)> =
