@@ -1,5 +1,5 @@
--- The agents $3 are not under their client any more, and where they are is not imported (nothing was written of them since
--- the part of run $4 began that lacks them): no list says how they are.
+-- The agents $3 are not under their client any more, and where they are is not imported, or they are hidden: no list says how
+-- they are. Not those of which anything was written since the part of run $4 began that lacks them.
 with gone as (
     select g.agent_id
     from unnest($3::text[]) with ordinality n (agent_id, position)

@@ -89,6 +89,40 @@ async fn a_list_that_changed_nothing_still_tells_the_status() {
 }
 
 #[tokio::test]
+async fn a_list_that_did_not_show_a_device_says_nothing_about_its_status() {
+    // PC-1 has left its client (or is hidden), SRV-3 is AlgaPSA's and no agent's yet, and PC-2 has a second asset
+    let world = world(
+        "update muster.agent set external_client_id = null where agent_id = 'agent1';
+         delete from muster.agent where agent_id = 'agent3';
+         insert into assets (tenant, asset_id, client_id, asset_tag, name, status, asset_type, rmm_provider, rmm_device_id,
+             rmm_organization_id, agent_status, last_rmm_sync_at)
+         select tenant, '00000000-0000-0000-0000-000000000006', client_id, 'second', 'second', 'active', asset_type,
+             rmm_provider, rmm_device_id, '1', 'online', '2025-12-01 00:00:00Z' from assets where rmm_device_id = 'agent2'",
+    )
+    .await;
+    let all = view::assets(&world.store, world.tenant, &AssetFilter::default(), None, 500).await.unwrap();
+    for (name, observed) in [
+        ("PC-1", "2026-01-01T00:00:00Z"),
+        ("PC-2 100%", "2026-01-03T00:00:00Z"),
+        ("SRV-3", "2026-01-01T00:00:00Z"),
+        ("second", "2025-12-01T00:00:00Z"),
+    ] {
+        let asset = all.iter().find(|asset| asset.name == name).expect("it is listed");
+        assert_eq!(asset.status_observed_at, Some(at(observed)), "{name}");
+        let one = view::asset(&world.store, world.tenant, asset.asset_id).await.unwrap().expect("it is there");
+        assert_eq!(&one.asset.status_observed_at, &asset.status_observed_at, "{name}");
+        assert_eq!(asset.organization_name.as_deref(), Some("Acme"), "{name}");
+    }
+    let fleet = view::fleet(&world.store, world.tenant).await.unwrap();
+    assert_eq!(
+        (fleet.online, fleet.offline, fleet.overdue, fleet.missing),
+        (1, 1, 1, 1),
+        "the second asset is no device"
+    );
+    assert_eq!(fleet.oldest_status_at, Some(at("2026-01-01T00:00:00Z")));
+}
+
+#[tokio::test]
 async fn every_filter_lets_through_what_it_says() {
     let world = world("").await;
     let all = AssetFilter::default;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use store::device::{self, Batch};
+use store::device::{self, Batch, Device};
+use store::organization::{Organization, Site};
 use store::run::{self, State};
 use store::testing::TestDatabase;
 
@@ -59,6 +60,64 @@ async fn a_device_that_the_second_list_shows_is_not_missing_and_its_age_goes_on(
     let there = Batch { external_client_id: "2".to_owned(), ..world.batch(&[device("elsewhere")]) };
     assert_eq!(world.merge(&there).await.created, 0);
     assert_eq!(world.seen().await["elsewhere"].client_id, world.clients[1]);
+}
+
+/// What a list of clients shows of the first one: all its agents, and its sites with theirs.
+fn shown(agent_count: i64, sites: &[(i64, &str, i64)]) -> Organization {
+    let site =
+        |(id, name, count): &(i64, &str, i64)| Site { id: *id, name: (*name).to_owned(), agent_count: Some(*count) };
+    let sites = sites.iter().map(site).collect();
+    Organization { id: 1, name: "Acme".to_owned(), agent_count: Some(agent_count), sites }
+}
+
+/// Site 11 is HQ with agent a; site 12 is Bonn with agent b, which neither list shows any more. How many were forgotten.
+async fn without_bonn(world: &World, shown: Organization) -> u64 {
+    let bonn = Device { site: Some("Bonn".to_owned()), ..device("b") };
+    world.merge(&world.batch(&[device("a"), bonn])).await;
+    for (id, name) in [(11, "HQ "), (12, "Bonn")] {
+        let (tenant, integration) = (world.tenant, world.integration_id);
+        world
+            .run(&format!("insert into muster.site values ('{tenant}', '{integration}', '{id}', '1', '{name}')"))
+            .await;
+    }
+    let fence = world.begun(&["client:1"]).await;
+    world.complete(&fence, &[device("a")]).await;
+    let confirm = world.begin(&fence.run, "confirm").await;
+    let forgotten = device::forget_hidden(&world.store, &confirm, &[shown]).await.unwrap().unwrap();
+    device::confirm_missing(&world.store, &confirm, &listed(&["a"])).await.unwrap().unwrap();
+    assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Completed));
+    forgotten
+}
+
+#[tokio::test]
+async fn a_device_that_went_with_its_site_is_missing() {
+    for sites in [&[(11, "HQ", 1)][..], &[(11, " HQ", 1), (12, "Cologne", 0)]] {
+        let database = TestDatabase::create().await;
+        let world = World::new(&database).await;
+        assert_eq!(without_bonn(&world, shown(1, sites)).await, 0, "{sites:?}");
+        assert!(is_missing(&world, "b").await && !is_missing(&world, "a").await, "{sites:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hidden_device_is_not_missing_and_its_status_ages() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    // the client has two agents, and the site that is shown has one
+    assert_eq!(without_bonn(&world, shown(2, &[(11, "HQ", 1)])).await, 1);
+    assert!(!is_missing(&world, "b").await);
+    let assets = store::view::assets(&world.store, world.tenant, &Default::default(), None, 9).await.unwrap();
+    let age = |agent: &str| {
+        assets.iter().find(|asset| asset.agent_id.as_deref() == Some(agent)).map(|asset| {
+            let observed = asset.status_observed_at.expect("it was seen");
+            (asset.database_now - observed).num_minutes()
+        })
+    };
+    assert!(age("a").is_some_and(|minutes| minutes < 5) && age("b").is_some_and(|minutes| minutes > 50));
+    // shown again, it is as it was
+    assert_eq!(world.merge(&world.batch(&[device("b")])).await.created, 0);
+    let client = "select external_client_id from muster.agent where agent_id = 'b'";
+    assert_eq!(world.text(client).await, "1");
 }
 
 #[tokio::test]
