@@ -187,7 +187,10 @@ fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| refused("it is not of the form postgres://user:password@host:port/database"))?;
     // a role that is called like our schema would otherwise find its tables there first ("$user")
-    Ok(options.options([("search_path", "public")]))
+    let options = options.options([("search_path", "public")]);
+    // after each statement the driver asks whether its log line is wanted without writing one; with a collector the answer
+    // stays behind in the thread and swallows our own next line
+    Ok(options.disable_statement_logging())
 }
 
 fn limited(options: PgConnectOptions, config: &Config) -> PgConnectOptions {
