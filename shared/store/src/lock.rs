@@ -114,9 +114,10 @@ async fn take(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid)
 
 /// Says until the transaction ends that statements look rows up by their keys, a thousand at most.
 ///
-/// Tables that are being filled for the first time have no statistics, and the planner then joins such a batch with the whole
-/// table, or reads it once for each key: a first sync of 100,000 devices would become quadratic. What is switched off counts
-/// as very dear, for which the planner would compile a statement of a millisecond or start workers for it: both are off, too.
+/// Tables that are being filled for the first time have no statistics, and look empty to a plan that was made when they were:
+/// the planner then joins such a batch with the whole table, or reads it once for each key, and a first sync of 100,000
+/// devices would be quadratic. What is switched off counts as very dear, for which the planner would compile a statement of a
+/// millisecond or start workers for it: both are off, too. The order of the joins is the statements' own affair.
 pub(crate) async fn by_key(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query!(
         "select set_config(name, value, true) as done

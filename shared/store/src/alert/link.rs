@@ -95,6 +95,7 @@ async fn link_once(store: &Store, agents: &BTreeSet<Agent>) -> Result<u64, Error
 }
 
 async fn link_to(mut transaction: Transaction<'_, Postgres>, assets: &HashMap<Agent, Uuid>) -> Result<u64, Error> {
+    lock::by_key(&mut transaction).await?;
     let waiting = find_waiting(&mut transaction, assets).await?;
     if waiting.is_empty() {
         // nothing was written; giving the connection back rolls back
