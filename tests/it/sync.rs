@@ -7,6 +7,7 @@ mod parts;
 mod racing;
 mod refresh;
 mod server;
+mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
 

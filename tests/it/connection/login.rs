@@ -15,6 +15,7 @@ async fn clients(open: &connection::Open) -> Result<usize, Error> {
     open.call(|client| async move { client.clients().await }).await.map(|clients| clients.len())
 }
 
+/// (4) of what the incumbent gets wrong: without a code.
 #[tokio::test]
 async fn a_session_that_ended_is_renewed_where_no_code_is_needed() {
     let simulator = simulator().await;
@@ -47,6 +48,7 @@ async fn of_many_programs_whose_session_ended_one_logs_in() {
     assert_eq!(served(&simulator, CHECK), 2);
 }
 
+/// (4) of what the incumbent gets wrong: with a code.
 #[tokio::test]
 async fn where_a_code_is_needed_nobody_asks_the_server_until_a_person_gives_it() {
     let simulator = simulator().await;

@@ -82,8 +82,6 @@ async fn what_stands_where_tactical_should_be_is_told() {
     let other_name =
         SimulatorConfig { allowed_hosts: vec!["api.example.com".to_owned()], ..SimulatorConfig::default() };
     let other_name = Simulator::start(other_name).await.expect("a free port");
-    let dashboard =
-        serve(Router::new().fallback(|| async { axum::response::Html("<!DOCTYPE html><title>Tactical") })).await;
     let (closed, tls) = (closed_port().await, simulator.base_url().replace("http://", "https://"));
     for (url, word) in [
         ("api.example.com", "not_a_url"),
@@ -94,13 +92,28 @@ async fn what_stands_where_tactical_should_be_is_told() {
         ("http://nothing.invalid:8080", "not_resolved"),
         (&closed, "refused"),
         (&tls, "tls"),
-        (&dashboard, "wrong_host"),
         (&other_name.base_url(), "host_not_allowed"),
     ] {
         let report = Bench::connected(url, Who::Key(key::SYNC)).await.test(None).await;
         assert_eq!(report.outcome.word(), word, "{url}: {:?}", report.outcome);
         assert!(!report.is_ok() && report.agents_visible.is_none());
     }
+}
+
+/// (7) of what the incumbent gets wrong.
+#[tokio::test]
+async fn the_dashboards_host_fails_the_test_although_it_answers_every_path_with_200() {
+    let dashboard =
+        serve(Router::new().fallback(|| async { axum::response::Html("<!DOCTYPE html><title>Tactical") })).await;
+    let bench = Bench::connected(&dashboard, Who::Key(key::SYNC)).await;
+    let (store, entry) = (bench.store(), bench.entry("integration.disconnect"));
+    assert!(store::connection::disconnect(&store, bench.tenant, &entry).await.unwrap());
+    bench.save(&dashboard, Who::Key(key::SYNC), DeviceSource::Classic).await;
+    let report = bench.test(None).await;
+    assert_eq!(report.outcome.word(), "wrong_host", "{:?}", report.outcome);
+    assert!(report.outcome.sentence().contains("use the api. host"), "{}", report.outcome.sentence());
+    assert!(!report.is_ok() && !report.is_active && report.agents_visible.is_none(), "{report:?}");
+    assert!(matches!(bench.open().await, Err(connection::Error::Inactive)), "nothing will be synced from it");
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
 //! What the incumbent gets wrong with devices, one test for each (numbers of the list in the contract's notes).
+//!
+//! Elsewhere: (1) and (3) in `tactical/mistakes.rs`, (4) in `connection/login.rs`, (7) in `connection/outcomes.rs`, (21) in
+//! `sync/statements.rs`, (22) in `sync/racing.rs`, (26) and (28) in `sync/parts.rs`, (27) in `console/connecting.rs`.
+//! (29) waits for the schedules: nothing starts a sync by itself yet.
 
 use store::device::DeviceType;
 use store::run::{Kind, State};

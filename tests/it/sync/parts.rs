@@ -6,6 +6,7 @@ use tests::{DEADLINE, until};
 
 use super::{answer, assert_true, assets, fault, mapped, part, synced, truths};
 
+/// (26) of what the incumbent gets wrong.
 #[tokio::test]
 async fn a_client_that_fails_leaves_the_others_imported_and_its_cause_told() {
     let fleet = mapped(40).await;
@@ -65,6 +66,7 @@ async fn an_answer_that_is_no_list_fails_the_part_and_is_parked_nowhere() {
     assert_eq!(store::parked::count(&fleet.store()).await.expect("the database answers"), 0);
 }
 
+/// (28) of what the incumbent gets wrong.
 #[tokio::test]
 async fn progress_shows_while_a_run_goes_on() {
     let fleet = mapped(40).await;

@@ -44,6 +44,7 @@ async fn until_begun(fleet: &Fleet, run_id: Uuid, count: usize) {
     .await;
 }
 
+/// (22) of what the incumbent gets wrong.
 #[tokio::test]
 async fn two_workers_with_one_run_twice_make_no_duplicate() {
     let fleet = fleet(2).await;
@@ -58,6 +59,7 @@ async fn two_workers_with_one_run_twice_make_no_duplicate() {
     assert_eq!(fleet.run(run_id).await.0.counts.seen, 40);
 }
 
+/// (22) of what the incumbent gets wrong.
 #[tokio::test]
 async fn a_worker_that_is_killed_in_the_middle_leaves_its_parts_to_another() {
     let mut fleet = fleet(1).await;

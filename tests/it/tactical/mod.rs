@@ -1,6 +1,7 @@
 //! The client of Tactical, held against recorded answers, hand-kept fixtures and the simulator.
 
 mod agrees;
+mod mistakes;
 mod replay;
 mod replayer;
 mod simulated;
