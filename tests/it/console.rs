@@ -1,4 +1,5 @@
 //! The console as a program: what an operator does from the first setting to the devices, and that no secret gets out.
 
 mod canary;
+mod connecting;
 mod journey;
