@@ -5,7 +5,8 @@
 //! the connection's lock, so that no two batches make the same asset and none is without its mapping.
 //!
 //! **Time.** A batch carries `fetched_at`, the database's clock before the request. What was fetched later has been written
-//! already where it differed: an older fetch never overwrites.
+//! already where it differed: an older fetch never overwrites. Also not where the later one wrote nothing, since it found all
+//! as it was: a refresh looks when the runs have read the device's client.
 //!
 //! **What is written.** Nothing for a device that is as it was read last: the same digest, client and status, seen less than
 //! a minute later. Where only status or last seen moved, three adjacent columns of `assets`. Everything else is compared

@@ -1,7 +1,7 @@
 -- The asset that AlgaPSA has for each of the agents $3: by its mapping, else by the agent's id in the asset. Of several the
 -- one of client $4 counts, then the one that was synced last. One that is another agent's already is none.
 -- Ids in AlgaPSA's mapping are text: only what looks like one is read as one. `offset 0`: see read_current.sql
-select distinct on (q.agent_id) q.agent_id as "agent_id!", a.asset_id as "asset_id!"
+select distinct on (q.agent_id) q.agent_id as "agent_id!", a.asset_id as "asset_id!", found.rank as "rank!"
 from unnest($3::text[]) q (agent_id)
 cross join lateral (
     select 1 as rank, m.last_synced_at, coalesce(m.external_realm_id, '') = $4 as is_client,

@@ -49,18 +49,18 @@ pub async fn link(store: &Store, agents: &[Agent]) -> Result<u64, Error> {
     link_until(store, agents, store.work_ends()).await
 }
 
-/// [`link`] for agents whose assets the caller has just committed: they need not be looked for.
+/// [`link`] for agents whose assets the caller has just committed: they need not be looked for, unless one was deleted since.
 pub(crate) async fn link_assets(store: &Store, assets: &HashMap<Agent, Uuid>, ends: Instant) -> Result<u64, Error> {
-    let mut tries = Tries::default();
-    loop {
-        let work = async {
-            let transaction = store.pool().begin().await.attempt("begin to link alerts")?;
-            link_to(transaction, assets).await
-        };
-        match store.within("link alerts", ends, work).await {
-            Err(error) if tries.is_worth_another(&error) => {}
-            done => return done,
+    let work = async {
+        let transaction = store.pool().begin().await.attempt("begin to link alerts")?;
+        link_to(transaction, assets).await
+    };
+    match store.within("link alerts", ends, work).await {
+        Err(error) if Tries::default().is_worth_another(&error) => {
+            let agents: Vec<Agent> = assets.keys().cloned().collect();
+            link_until(store, &agents, ends).await
         }
+        done => done,
     }
 }
 

@@ -65,12 +65,17 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<(Outcome, Assets), E
         Some(Organization { client_id: None, .. }) => return Ok(none(Outcome::Left(Left::Unmapped))),
         Some(Organization { client_id: Some(client_id), synced_at, .. }) => (client_id, synced_at),
     };
+    // a part that is under way stands in no mapping, and what it found unchanged in no row
+    let read_at = match batch.fence {
+        None => current::read_at(&mut transaction, batch).await?,
+        Some(_) => None,
+    };
     let context = Context {
         source: batch.source,
         fetched_at: batch.fetched_at,
         external_client_id: &batch.external_client_id,
         client_id: organization.0,
-        synced_at: organization.1,
+        synced_at: organization.1.max(read_at),
     };
     let devices = usable(batch, locked.now);
     let (writes, mut merged, assets) = prepare(&mut transaction, batch, &context, &devices).await?;

@@ -39,6 +39,16 @@ pub(super) async fn organization(connection: &mut PgConnection, batch: &Batch) -
     .attempt(format!("read the mapping of client {}", batch.external_client_id))
 }
 
+/// When the client of a refresh was read last by a run that may not have ended, or that failed in the middle: its mapping says
+/// nothing of that yet.
+pub(super) async fn read_at(connection: &mut PgConnection, batch: &Batch) -> Result<Option<DateTime<Utc>>, Error> {
+    let client = &batch.external_client_id;
+    sqlx::query_file_scalar!("sql/device/read_at.sql", batch.tenant, batch.integration_id, client)
+        .fetch_one(connection)
+        .await
+        .attempt(format!("read when client {client} was listed"))
+}
+
 /// An agent as it was read last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Current {

@@ -88,3 +88,21 @@ async fn an_asset_that_is_another_agents_is_not_adopted() {
     world.merge(&world.batch(&[device("b")])).await;
     assert_eq!(world.number("select count(*) from assets").await, 2);
 }
+
+#[tokio::test]
+async fn of_two_agents_that_claim_one_asset_the_one_that_its_mapping_names_has_it() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let asset = algapsa(&world, 1, "b", "1", true).await;
+    world.run("update assets set rmm_device_id = 'a'").await;
+    let merged = world.merge(&world.batch(&[device("a"), device("b")])).await;
+    assert_eq!(merged.created, 2);
+    let seen = world.seen().await;
+    assert_eq!(seen["b"].asset_id, asset);
+    assert_ne!(seen["a"].asset_id, asset);
+    assert!(seen.values().all(|seen| seen.mappings == 1 && seen.extensions == 1), "{seen:#?}");
+    assert_eq!(world.number("select count(*) from tenant_external_entity_mappings").await, 2);
+    // and so it stays
+    let again = world.merge(&world.batch(&[device("a"), device("b")])).await;
+    assert_eq!((again.created, again.unchanged), (0, 2));
+}

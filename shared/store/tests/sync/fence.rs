@@ -1,6 +1,6 @@
 //! Who may still write.
 
-use store::device::{self, Batch, Outcome};
+use store::device::{self, Batch, Device, Outcome, Source};
 use store::testing::TestDatabase;
 use store::{Left, run};
 use uuid::Uuid;
@@ -91,6 +91,41 @@ async fn after_a_disconnect_the_runs_have_failed_and_their_batches_are_fenced() 
     assert_eq!(outcome(&world, &batch).await, Outcome::Fenced);
     let (run, _) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
     assert_eq!(run.state, run::State::Failed);
+}
+
+#[tokio::test]
+async fn a_refresh_fetched_before_a_page_never_overwrites_it_whichever_is_written_first() {
+    for (part, ends) in [("client:1", false), ("client:1", true), ("site:11", false), ("site:11:server", true)] {
+        for is_refresh_first in [true, false] {
+            let database = TestDatabase::create().await;
+            let world = World::new(&database).await;
+            let (tenant, integration) = (world.tenant, world.integration_id);
+            world.run(&format!("insert into muster.site values ('{tenant}', '{integration}', '11', '1', 'HQ')")).await;
+            let told = device("a");
+            world.merge(&world.batch(std::slice::from_ref(&told))).await;
+            let renamed = Device { name: "OLDER".to_owned(), ..told.clone() };
+            let refresh = Batch { source: Source::Detail, ..world.batch(&[renamed]) };
+            let fence = world.begun(&[part]).await;
+            // the page tells what stands there already
+            let page = Batch { fence: Some(fence.clone()), ..world.batch(std::slice::from_ref(&told)) };
+            if is_refresh_first {
+                assert_eq!(world.merge(&refresh).await.updated, 1);
+                assert_eq!(world.merge(&page).await.updated, 1);
+            } else {
+                assert_eq!(world.merge(&page).await.unchanged, 1);
+                if ends {
+                    run::fail_part(&world.store, &fence.run, part, "the rest never came").await.unwrap();
+                }
+                assert_eq!(world.merge(&refresh).await.older, 1);
+            }
+            let name = world.one().await.name;
+            assert_eq!(name.as_deref(), Some(&*told.name), "{part} {ends} {is_refresh_first}");
+            // one that was fetched after the page is news
+            let renamed = Device { name: "NEWER".to_owned(), ..told };
+            let refresh = Batch { source: Source::Detail, ..world.batch(&[renamed]) };
+            assert_eq!(world.merge(&refresh).await.updated, 1);
+        }
+    }
 }
 
 #[tokio::test]
