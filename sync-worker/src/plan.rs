@@ -1,6 +1,6 @@
 //! Which parts a run over all devices has, and when a list is too short to be believed. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use store::device::DeviceType;
 use store::run::{NewPart, Scope};
@@ -14,12 +14,23 @@ pub const PART_DEVICES_MAX: i64 = 5_000;
 const ABSENT_SHARE: usize = 20;
 const ABSENT_MIN: usize = 5;
 
-/// The parts of the organisations that are to be read (Tactical's numbers), out of what the server shows now. One that the
-/// server does not show has no part: nothing can be said about its devices.
+/// Why a client cannot be read that the list of clients lacks: it was deleted, or the role sees it no more.
+const NOT_SHOWN: &str = "Tactical does not show this client (any more); its devices were left as they are";
+
+/// The parts of the organisations that are to be read (Tactical's numbers, with their names), out of what the server shows
+/// now. One that the server does not show has a part that fails: nothing can be said about its devices.
 #[must_use]
-pub fn parts(wanted: &BTreeSet<String>, shown: &[Organization]) -> Vec<NewPart> {
-    let shown = shown.iter().filter(|organization| wanted.contains(&organization.id.to_string()));
-    shown.flat_map(parts_of).collect()
+pub fn parts(wanted: &BTreeMap<String, String>, shown: &[Organization]) -> Vec<NewPart> {
+    let shown: BTreeMap<String, &Organization> =
+        shown.iter().map(|organization| (organization.id.to_string(), organization)).collect();
+    let parts = wanted.iter().map(|(id, name)| match shown.get(id) {
+        Some(organization) => parts_of(organization),
+        None => {
+            let (scope, fails) = (Scope::Client(id.clone()), Some(NOT_SHOWN.to_owned()));
+            vec![NewPart { scope, label: name.clone(), expected: None, fails }]
+        }
+    });
+    parts.flatten().collect()
 }
 
 /// One part, or one for each site, or two for a site: by how many devices there are.
@@ -27,20 +38,22 @@ fn parts_of(organization: &Organization) -> Vec<NewPart> {
     let expected = expected(organization);
     if expected.is_none_or(|count| count <= PART_DEVICES_MAX) || organization.sites.is_empty() {
         let scope = Scope::Client(organization.id.to_string());
-        return vec![NewPart { scope, label: organization.name.clone(), expected: expected.map(bounded) }];
+        let label = organization.name.clone();
+        return vec![NewPart { scope, label, expected: expected.map(bounded), fails: None }];
     }
     let mut parts = Vec::new();
     for site in &organization.sites {
         let label = format!("{}, {}", organization.name, site.name);
         let id = site.id.to_string();
         if site.agent_count.is_none_or(|count| count <= PART_DEVICES_MAX) {
-            parts.push(NewPart { scope: Scope::Site(id, None), label, expected: site.agent_count.map(bounded) });
+            let (scope, expected) = (Scope::Site(id, None), site.agent_count.map(bounded));
+            parts.push(NewPart { scope, label, expected, fails: None });
             continue;
         }
         for (kind, word) in [(DeviceType::Server, "servers"), (DeviceType::Workstation, "workstations")] {
             let scope = Scope::Site(id.clone(), Some(kind));
             // how many of each there are Tactical does not tell
-            parts.push(NewPart { scope, label: format!("{label}, {word}"), expected: None });
+            parts.push(NewPart { scope, label: format!("{label}, {word}"), expected: None, fails: None });
         }
     }
     parts
@@ -89,13 +102,17 @@ mod tests {
         }
     }
 
+    fn wanted(ids: &[i64]) -> BTreeMap<String, String> {
+        ids.iter().map(|id| (id.to_string(), format!("Mapped {id}"))).collect()
+    }
+
     fn names(parts: &[NewPart]) -> Vec<(String, Option<i32>)> {
         parts.iter().map(|part| (part.scope.to_string(), part.expected)).collect()
     }
 
     #[test]
     fn a_large_client_is_read_by_site_and_a_large_site_by_type() {
-        let wanted: BTreeSet<String> = [1, 2, 3, 9].map(|id: i64| id.to_string()).into();
+        let wanted = wanted(&[1, 2, 3, 9]);
         let shown = [
             organization(1, &[2_000, 3_000]),
             organization(2, &[2_000, 3_001]),
@@ -112,15 +129,19 @@ mod tests {
                 ("site:30".to_owned(), Some(10)),
                 ("site:31:server".to_owned(), None),
                 ("site:31:workstation".to_owned(), None),
+                ("client:9".to_owned(), None),
             ],
-            "4 is not wanted, and 9 is not shown"
+            "4 is not wanted"
         );
+        let (last, others) = parts.split_last().expect("there are parts");
+        assert_eq!((&*last.label, last.fails.as_deref()), ("Mapped 9", Some(NOT_SHOWN)), "9 is not shown");
+        assert!(others.iter().all(|part| part.fails.is_none()));
         assert_eq!(parts[4].label, "Client 3, Site 1, servers");
     }
 
     #[test]
     fn a_client_without_counts_is_one_part() {
-        let wanted: BTreeSet<String> = ["1".to_owned()].into();
+        let wanted = wanted(&[1]);
         let mut shown = organization(1, &[9_000]);
         shown.sites[0].agent_count = None;
         assert_eq!(names(&parts(&wanted, &[shown])), [("client:1".to_owned(), None)]);

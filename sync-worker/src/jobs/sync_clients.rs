@@ -48,7 +48,7 @@ impl SyncClients {
     async fn sync(&self, message: &Received<ClientsSync>, taken: &Taken) -> Result<Done, Error> {
         let scope = Scope::Clients;
         let name = scope.to_string();
-        let part = NewPart { scope, label: "Clients and sites".to_owned(), expected: None };
+        let part = NewPart { scope, label: "Clients and sites".to_owned(), expected: None, fails: None };
         run::plan(&self.store, &taken.fence, &[part]).await?;
         let Some(part) = run::begin_part(&self.store, &taken.fence, &name).await? else {
             return Ok(Done::Discarded("superseded"));

@@ -4,7 +4,7 @@
 //! A redelivery of the run's own message takes the run over with a new epoch, and parts of the old one do nothing more. A
 //! failed part fails alone: the run then ends as `partial`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connection::{Connections, Open};
 use contract::{DevicesSync, RunPart};
@@ -93,10 +93,13 @@ impl SyncDevices {
         let open = self.connections.open(tenant, integration_id).await?;
         let shown = server::clients(&self.store, &open).await?;
         let mappings = organization::list(&self.store, tenant).await?;
-        let wanted: BTreeSet<String> = (mappings.into_iter())
+        let wanted: BTreeMap<String, String> = (mappings.into_iter())
             .filter(|mapping| mapping.integration_id == integration_id)
             .filter(|mapping| mapping.client.is_some() && mapping.auto_sync_assets)
-            .map(|mapping| mapping.external_organization_id)
+            .map(|mapping| {
+                let id = mapping.external_organization_id;
+                (id.clone(), mapping.external_organization_name.unwrap_or(id))
+            })
             .collect();
         run::plan(&self.store, &taken.fence, &plan::parts(&wanted, &shown)).await?;
         Ok(())
@@ -210,7 +213,10 @@ impl SyncDevices {
     /// A part whose devices must not be written (any more). A person's own decision is no failure.
     async fn end_left(&self, part: &Part, left: Left) -> Result<Done, Error> {
         match left {
-            Left::Unmapped | Left::AutoSyncOff => self.finish(part).await,
+            Left::Unmapped | Left::AutoSyncOff => {
+                let state = run::leave_part(&self.store, &part.fence).await?;
+                Ok(if state.is_some() { Done::Applied } else { Done::Discarded("superseded") })
+            }
             left => Err(server::left(left)),
         }
     }

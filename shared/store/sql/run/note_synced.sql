@@ -1,8 +1,9 @@
 -- After part $4 of run $3: since when the devices of its client are known to be as they are shown. A client that was read
 -- in several parts is known once all of them are done, since the earliest; one with devices that were not in its list, once
--- the part that confirms them is done (which does this for all).
+-- the part that confirms them is done (which does this for all). A part without a time was left before its end, by a person's
+-- decision: its client is not known.
 with part as (
-    select p.name, p.state, coalesce(p.fetched_at, p.started_at) as fetched_at,
+    select p.name, p.state, p.fetched_at,
            coalesce(s.external_client_id, split_part(p.name, ':', 2)) as client
     from muster.run_part p
     left join muster.site s
@@ -14,7 +15,7 @@ client as (
     select client, min(fetched_at) as fetched_at
     from part
     group by client
-    having bool_and(state = 'done')
+    having bool_and(state = 'done' and fetched_at is not null)
        and ($4 = 'confirm' or bool_or(name = $4))
        and ($4 = 'confirm' or not exists (
             select from muster.run_candidate c

@@ -20,6 +20,8 @@ pub struct NewPart {
     pub label: String,
     /// How many devices it is expected to show, where that is known.
     pub expected: Option<i32>,
+    /// Why it cannot be read: the part has failed with this cause as soon as it is planned.
+    pub fails: Option<String>,
 }
 
 /// A part that has begun.
@@ -36,7 +38,7 @@ pub struct Part {
 }
 
 /// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
-/// each open part of a devices run gets its message. With nothing open the run ends here. `false`: the run is somebody
+/// each open part of a devices run gets its message. One that is planned as failed has ended. With nothing open the run ends here. `false`: the run is somebody
 /// else's, or ended; nothing was written.
 ///
 /// # Errors
@@ -61,6 +63,8 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
     let names: Vec<String> = parts.iter().map(|part| part.scope.to_string()).collect();
     let labels: Vec<String> = parts.iter().map(|part| cut(&part.label, 255)).collect();
     let expected: Vec<Option<i32>> = parts.iter().map(|part| part.expected).collect();
+    let causes: Vec<Option<String>> =
+        parts.iter().map(|part| part.fails.as_deref().map(|cause| cut(cause, end::CAUSE_CHARS_MAX))).collect();
     let what = || format!("plan {} parts of run {}", parts.len(), fence.run_id);
     sqlx::query!(
         "delete from muster.run_part
@@ -73,15 +77,19 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
     .await
     .attempt(what())?;
     sqlx::query!(
-        "insert into muster.run_part (tenant, run_id, name, label, expected)
-         select $1, $2, n.name, n.label, n.expected
-         from unnest($3::text[], $4::text[], $5::int[]) n (name, label, expected)
-         on conflict (tenant, run_id, name) do nothing",
+        "insert into muster.run_part as p (tenant, run_id, name, label, expected, state, error, finished_at)
+         select $1, $2, n.name, n.label, n.expected, case when n.cause is null then 'open' else 'failed' end, n.cause,
+                case when n.cause is not null then now() end
+         from unnest($3::text[], $4::text[], $5::int[], $6::text[]) n (name, label, expected, cause)
+         on conflict (tenant, run_id, name) do update
+         set state = excluded.state, error = excluded.error, finished_at = excluded.finished_at
+         where p.state = 'open' and excluded.state = 'failed'",
         fence.tenant,
         fence.run_id,
         &names,
         &labels,
-        &expected as _
+        &expected as _,
+        &causes as _
     )
     .execute(connection)
     .await
@@ -153,14 +161,27 @@ type Ended = Option<State>;
 /// # Errors
 /// What the database said.
 pub async fn finish_part(store: &Store, fence: &PartFence) -> Result<Ended, Error> {
+    finish(store, fence, true).await
+}
+
+/// Ends a part as done although its devices were not read to their end, since a person has decided so meanwhile: as
+/// [`finish_part`], but nothing is known of the devices from then on.
+///
+/// # Errors
+/// What the database said.
+pub async fn leave_part(store: &Store, fence: &PartFence) -> Result<Ended, Error> {
+    finish(store, fence, false).await
+}
+
+async fn finish(store: &Store, fence: &PartFence, is_read: bool) -> Result<Ended, Error> {
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to finish a part")?;
         let Some(held) = hold(&mut transaction, &fence.run).await? else { return Ok(None) };
         if hold_part(&mut transaction, fence).await?.is_none() {
             return Ok(None);
         }
-        close(&mut transaction, &fence.run, &fence.name, None).await?;
-        if held.kind == Kind::Devices {
+        close(&mut transaction, &fence.run, &fence.name, None, is_read).await?;
+        if held.kind == Kind::Devices && is_read {
             note_synced(&mut transaction, &fence.run, held.integration_id, &fence.name).await?;
         }
         let state = go_on(&mut transaction, &fence.run, &held).await?;
@@ -178,7 +199,7 @@ pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: &str) ->
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to fail a part")?;
         let Some(held) = hold(&mut transaction, fence).await? else { return Ok(None) };
-        if !close(&mut transaction, fence, name, Some(cause)).await? {
+        if !close(&mut transaction, fence, name, Some(cause), true).await? {
             return Ok(None);
         }
         let state = go_on(&mut transaction, fence, &held).await?;
@@ -193,16 +214,24 @@ async fn go_on(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Res
     Ok(end::end_if_done(connection, fence, held).await?.unwrap_or(State::Running))
 }
 
-async fn close(connection: &mut PgConnection, fence: &Fence, name: &str, cause: Option<&str>) -> Result<bool, Error> {
+/// `is_read`: the part says when its devices were fetched; without that no list of them counts.
+async fn close(
+    connection: &mut PgConnection,
+    fence: &Fence,
+    name: &str,
+    cause: Option<&str>,
+    is_read: bool,
+) -> Result<bool, Error> {
     let done = sqlx::query!(
         "update muster.run_part
          set state = case when $4::text is null then 'done' else 'failed' end, error = $4, finished_at = now(),
-             fetched_at = coalesce(fetched_at, started_at)
+             fetched_at = case when $5 then coalesce(fetched_at, started_at) end
          where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
         fence.tenant,
         fence.run_id,
         name,
-        cause.map(|cause| cut(cause, end::CAUSE_CHARS_MAX))
+        cause.map(|cause| cut(cause, end::CAUSE_CHARS_MAX)),
+        is_read
     );
     let done = done.execute(connection).await.attempt(format!("end part {name}"))?;
     Ok(done.rows_affected() == 1)

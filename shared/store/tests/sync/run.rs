@@ -1,7 +1,8 @@
 //! A run says truthfully what happened.
 
 use store::Error;
-use store::run::{self, Kind, State};
+use store::device::Batch;
+use store::run::{self, Kind, NewPart, State};
 use store::testing::TestDatabase;
 
 use crate::world::{World, device, entry, part};
@@ -165,4 +166,47 @@ async fn a_client_in_several_parts_is_synced_when_all_of_them_are() {
     let second = world.begin(&first.run, "site:11:server").await;
     assert_eq!(run::finish_part(&world.store, &second).await.unwrap(), Some(State::Completed));
     assert_eq!(world.number(synced).await, 1);
+}
+
+#[tokio::test]
+async fn a_part_that_was_left_by_a_persons_decision_says_nothing_about_its_client() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&Batch { external_client_id: "2".to_owned(), ..world.batch(&[device("a"), device("b")]) }).await;
+    let left = world.begun(&["client:1", "client:2"]).await;
+    assert_eq!(run::leave_part(&world.store, &left).await.unwrap(), Some(State::Running));
+    let synced = "select string_agg(external_organization_id, ',') from rmm_organization_mappings
+                  where last_synced_at is not null";
+    assert_eq!(world.text(synced).await, "");
+    // neither does the part that confirms what another client lacks
+    let second = world.begin(&left.run, "client:2").await;
+    world.complete(&second, &[device("a")]).await;
+    let confirm = world.begin(&left.run, "confirm").await;
+    assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Completed));
+    assert_eq!(world.text(synced).await, "2");
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_read_fails_as_it_is_planned() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let taken = world.taken(Kind::Devices).await;
+    let hidden = || NewPart { fails: Some("it is not shown".to_owned()), ..part("client:2") };
+    // open when the run was planned first
+    assert!(run::plan(&world.store, &taken, &[part("client:1"), part("client:2")]).await.unwrap());
+    assert!(run::plan(&world.store, &taken, &[part("client:1"), hidden()]).await.unwrap());
+    assert_eq!(run::begin_part(&world.store, &taken, "client:2").await.unwrap(), None);
+    let one = world.begin(&taken, "client:1").await;
+    assert_eq!(world.complete(&one, &[device("a")]).await, Some(State::Partial));
+    let (run, parts) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
+    assert_eq!(run.error.as_deref(), Some("1 of 2 parts failed: label of client:2: it is not shown"));
+    assert!(parts[1].finished_at.is_some());
+    // with nothing else to read the run has failed at once, and nothing was sent for it
+    let taken = world.taken(Kind::Devices).await;
+    assert!(run::plan(&world.store, &taken, &[hidden()]).await.unwrap());
+    let (run, _) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
+    assert_eq!(run.state, State::Failed);
+    let sent =
+        format!("select count(*) from muster.outbox where convert_from(body, 'UTF8') like '%{}%client:%'", run.run_id);
+    assert_eq!(world.number(&sent).await, 0);
 }

@@ -209,7 +209,7 @@ impl World {
 
 /// A part to be planned.
 pub(crate) fn part(name: &str) -> NewPart {
-    NewPart { scope: Scope::parse(name).unwrap(), label: format!("label of {name}"), expected: None }
+    NewPart { scope: Scope::parse(name).unwrap(), label: format!("label of {name}"), expected: None, fails: None }
 }
 
 /// What stands in the audit.
