@@ -8,6 +8,8 @@ use tactical::Organization;
 
 /// Devices of one part. Tactical answers 10,000 of them in 14 s (measured), and a part has 30 s with all that it writes.
 pub const PART_DEVICES_MAX: i64 = 5_000;
+/// The same for the beta list, whose devices are a hundred times as large: 105 to 154 KB each.
+pub const BETA_PART_DEVICES_MAX: i64 = 500;
 
 /// How many of a list's devices may be absent before it counts as narrower than it should be: devices do go between two
 /// lists, but a twentieth of a fleet (and more than a handful) does not within minutes.
@@ -18,13 +20,13 @@ const ABSENT_MIN: usize = 5;
 const NOT_SHOWN: &str = "Tactical does not show this client (any more); its devices were left as they are";
 
 /// The parts of the organisations that are to be read (Tactical's numbers, with their names), out of what the server shows
-/// now. One that the server does not show has a part that fails: nothing can be said about its devices.
+/// now; of more than `devices_max` devices it is read in several. One that the server does not show has a part that fails: nothing can be said about its devices.
 #[must_use]
-pub fn parts(wanted: &BTreeMap<String, String>, shown: &[Organization]) -> Vec<NewPart> {
+pub fn parts(wanted: &BTreeMap<String, String>, shown: &[Organization], devices_max: i64) -> Vec<NewPart> {
     let shown: BTreeMap<String, &Organization> =
         shown.iter().map(|organization| (organization.id.to_string(), organization)).collect();
     let parts = wanted.iter().map(|(id, name)| match shown.get(id) {
-        Some(organization) => parts_of(organization),
+        Some(organization) => parts_of(organization, devices_max),
         None => {
             let (scope, fails) = (Scope::Client(id.clone()), Some(NOT_SHOWN.to_owned()));
             vec![NewPart { scope, label: name.clone(), expected: None, fails }]
@@ -34,9 +36,9 @@ pub fn parts(wanted: &BTreeMap<String, String>, shown: &[Organization]) -> Vec<N
 }
 
 /// One part, or one for each site, or two for a site: by how many devices there are.
-fn parts_of(organization: &Organization) -> Vec<NewPart> {
+fn parts_of(organization: &Organization, devices_max: i64) -> Vec<NewPart> {
     let expected = expected(organization);
-    if expected.is_none_or(|count| count <= PART_DEVICES_MAX) || organization.sites.is_empty() {
+    if expected.is_none_or(|count| count <= devices_max) || organization.sites.is_empty() {
         let scope = Scope::Client(organization.id.to_string());
         let label = organization.name.clone();
         return vec![NewPart { scope, label, expected: expected.map(bounded), fails: None }];
@@ -45,7 +47,7 @@ fn parts_of(organization: &Organization) -> Vec<NewPart> {
     for site in &organization.sites {
         let label = format!("{}, {}", organization.name, site.name);
         let id = site.id.to_string();
-        if site.agent_count.is_none_or(|count| count <= PART_DEVICES_MAX) {
+        if site.agent_count.is_none_or(|count| count <= devices_max) {
             let (scope, expected) = (Scope::Site(id, None), site.agent_count.map(bounded));
             parts.push(NewPart { scope, label, expected, fails: None });
             continue;
@@ -119,7 +121,7 @@ mod tests {
             organization(3, &[10, 5_001]),
             organization(4, &[7]),
         ];
-        let parts = parts(&wanted, &shown);
+        let parts = parts(&wanted, &shown, PART_DEVICES_MAX);
         assert_eq!(
             names(&parts),
             [
@@ -144,9 +146,11 @@ mod tests {
         let wanted = wanted(&[1]);
         let mut shown = organization(1, &[9_000]);
         shown.sites[0].agent_count = None;
-        assert_eq!(names(&parts(&wanted, &[shown])), [("client:1".to_owned(), None)]);
+        assert_eq!(names(&parts(&wanted, &[shown], PART_DEVICES_MAX)), [("client:1".to_owned(), None)]);
         let bare = Organization { sites: Vec::new(), agent_count: Some(12), ..organization(1, &[]) };
-        assert_eq!(names(&parts(&wanted, &[bare])), [("client:1".to_owned(), Some(12))]);
+        let beta = parts(&wanted, &[organization(1, &[300, 201])], BETA_PART_DEVICES_MAX);
+        assert_eq!(names(&beta), [("site:10".to_owned(), Some(300)), ("site:11".to_owned(), Some(201))]);
+        assert_eq!(names(&parts(&wanted, &[bare], PART_DEVICES_MAX)), [("client:1".to_owned(), Some(12))]);
     }
 
     #[test]

@@ -77,15 +77,16 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// The beta list has pages, and filters of its own.
+    /// The beta list has pages. What a site's part asks for is its own share of the client and no more.
     async fn read_beta(&self, sink: &mut Sink) -> Result<(), Error> {
-        let Ok(client_id) = self.client.parse() else { return Ok(()) };
+        let (Some(filter), Ok(client)) = (filter(&self.part.scope), self.client.parse()) else { return Ok(()) };
+        let filter = AgentFilter { client: Some(client), ..filter };
         for page in 1.. {
             let page =
-                self.open.call(async |client| client.beta_agents(client_id, page, BETA_PAGE_DEVICES).await).await?;
+                self.open.call(async |client| client.beta_agents(&filter, page, BETA_PAGE_DEVICES).await).await?;
             for agent in page.results {
                 let device = from_beta(agent, |site| self.sites.get(&site).cloned(), self.fetched_at);
-                if is_of(&device, &self.part.scope) && !sink.take(device).await {
+                if !sink.take(device).await {
                     return Ok(());
                 }
             }
@@ -157,10 +158,4 @@ fn filter(scope: &Scope) -> Option<AgentFilter> {
         }),
         Scope::Clients | Scope::Confirm => None,
     }
-}
-
-/// Whether a device of the whole client belongs to a part of it.
-fn is_of(device: &Device, scope: &Scope) -> bool {
-    let Scope::Site(id, kind) = scope else { return true };
-    device.site_id.is_some_and(|site| site.to_string() == *id) && kind.is_none_or(|kind| kind == device.kind)
 }

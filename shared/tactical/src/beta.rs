@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::ask::Ask;
 use crate::lenient;
-use crate::{Client, Disk, Error, Monitoring, Organization, Platform, Site, Status};
+use crate::{AgentFilter, Client, Disk, Error, Monitoring, Organization, Platform, Site, Status};
 
 /// Tactical clamps larger pages to it without a word; with WMI data a page of it is 154 MB, so ask for 200.
 pub const PAGE_SIZE_MAX: u16 = 1_000;
@@ -153,14 +153,16 @@ pub struct BetaDetail {
 }
 
 impl Client {
-    /// `GET /beta/v1/agent/?client_id=…`: one page (from 1) of a client's agents. Needs `can_list_agents`, shows every
-    /// client to every role; an unknown client has no agents.
+    /// `GET /beta/v1/agent/`: one page (from 1) of the agents that the filter lets through. Needs `can_list_agents`, shows
+    /// every client to every role; an unknown client has no agents.
     ///
     /// # Errors
-    /// [`Error::BetaOff`]; [`Error::NotFound`] beyond the last page.
-    pub async fn beta_agents(&self, client_id: i64, page: u32, page_size: u16) -> Result<BetaPage, Error> {
+    /// [`Error::BetaOff`]; [`Error::NotFound`] beyond the last page; an unknown site is refused.
+    pub async fn beta_agents(&self, filter: &AgentFilter, page: u32, page_size: u16) -> Result<BetaPage, Error> {
         let ask = Ask::get("/beta/v1/agent/", &[])
-            .query("client_id", Some(client_id))
+            .query("client_id", filter.client)
+            .query("site", filter.site)
+            .query("monitoring_type", filter.monitoring_type.map(Monitoring::as_str))
             .query("page", Some(page))
             .query("page_size", Some(page_size.clamp(1, PAGE_SIZE_MAX)));
         self.large(ask).await

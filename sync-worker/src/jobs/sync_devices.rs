@@ -101,7 +101,11 @@ impl SyncDevices {
                 (id.clone(), mapping.external_organization_name.unwrap_or(id))
             })
             .collect();
-        run::plan(&self.store, &taken.fence, &plan::parts(&wanted, &shown)).await?;
+        let devices_max = match open.settings().device_source {
+            DeviceSource::Classic => plan::PART_DEVICES_MAX,
+            DeviceSource::Beta => plan::BETA_PART_DEVICES_MAX,
+        };
+        run::plan(&self.store, &taken.fence, &plan::parts(&wanted, &shown, devices_max)).await?;
         Ok(())
     }
 
