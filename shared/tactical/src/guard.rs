@@ -81,6 +81,9 @@ pub fn check(text: &str, config: &Config) -> Result<Url, UrlError> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(UrlError::NotAUrl);
     }
+    if has_user_info(text) {
+        return Err(UrlError::UserInfo);
+    }
     let url = Url::parse(text).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => UrlError::Scheme,
         _ => UrlError::NotAUrl,
@@ -90,6 +93,14 @@ pub fn check(text: &str, config: &Config) -> Result<Url, UrlError> {
     Ok(url)
 }
 
+/// An @ before the host; one without names is a mistake as well, and the parser forgets it, so look at what was typed.
+fn has_user_info(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    let authority = rest.trim_start_matches('/').split(['/', '?', '#']).next();
+    is_web && authority.is_some_and(|authority| authority.contains('@'))
+}
+
 fn check_parts(url: &Url, config: &Config) -> Result<(), UrlError> {
     match url.scheme() {
         "https" => {}
@@ -97,7 +108,6 @@ fn check_parts(url: &Url, config: &Config) -> Result<(), UrlError> {
         "http" => return Err(UrlError::Http),
         _ => return Err(UrlError::Scheme),
     }
-    // an @ without names is a mistake as well; the parser forgets it, so look at what was typed up to the host
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UrlError::UserInfo);
     }
