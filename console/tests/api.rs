@@ -182,8 +182,10 @@ async fn lists_refuse_what_they_do_not_take_and_end() {
 async fn there_is_nothing_to_confirm_or_merge_where_nothing_is() {
     let (world, token) = start().await;
     let confirm = "/organization-mappings/confirm";
-    post(&world, &token, confirm, r#"{"decision":"keep"}"#).await.problem(409, "conflict");
-    post(&world, &token, confirm, r#"{"decision":"perhaps"}"#).await.problem(400, "unreadable");
+    post(&world, &token, confirm, r#"{"decision":"keep","new_url":"https://api.example.com"}"#)
+        .await
+        .problem(409, "conflict");
+    post(&world, &token, confirm, r#"{"decision":"perhaps","new_url":""}"#).await.problem(400, "unreadable");
     assert_eq!(world.get(&token, &tactical("/merge-proposals")).await.ok(), &json!({"merge_proposals": []}));
     for word in ["accept", "dismiss"] {
         let path = format!("/merge-proposals/{}/{word}", Uuid::nil());

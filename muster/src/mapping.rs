@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Confirm {
         /// What it is; `muster mappings list` shows both sides
         decision: Decision,
+        /// The new URL that `muster mappings list` showed
+        #[arg(long)]
+        new_url: String,
         #[command(flatten)]
         console: Flags,
     },
@@ -78,7 +81,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::List { console } => list(&console.open()?).await,
         Command::Set(flags) => set(flags).await,
         Command::AcceptProposals { exact, console } => accept(&console.open()?, exact).await,
-        Command::Confirm { decision, console } => confirm(&console.open()?, decision).await,
+        Command::Confirm { decision, new_url, console } => confirm(&console.open()?, decision, &new_url).await,
     }
 }
 
@@ -97,7 +100,10 @@ async fn list(console: &Console) -> anyhow::Result<()> {
     }
     if !answer["held"].is_null() {
         Sheet(&answer["held"]).print(&mut io::stderr().lock())?;
-        eprintln!("nothing is imported until somebody decides: `muster mappings confirm keep` or `reassign`\n");
+        eprintln!(
+            "nothing is imported until somebody decides: `muster mappings confirm keep` or `reassign` with \
+            --new-url\n"
+        );
     }
     let cells: Vec<Vec<String>> = rows(&answer)
         .iter()
@@ -160,13 +166,13 @@ async fn accept(console: &Console, exact: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn confirm(console: &Console, decision: Decision) -> anyhow::Result<()> {
+async fn confirm(console: &Console, decision: Decision, new_url: &str) -> anyhow::Result<()> {
     let word = match decision {
         Decision::Keep => "keep",
         Decision::Reassign => "reassign",
     };
-    let answer: Value =
-        console.post(&format!("{INTEGRATION}/organization-mappings/confirm"), &json!({"decision": word})).await?;
+    let body = json!({"decision": word, "new_url": new_url});
+    let answer: Value = console.post(&format!("{INTEGRATION}/organization-mappings/confirm"), &body).await?;
     if console.json {
         print_json(&answer)?;
     }

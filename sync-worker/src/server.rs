@@ -14,28 +14,39 @@ use crate::identity::{self, Clients, Listed};
 pub(crate) const HELD: &str = "another Tactical server seems to answer than the one that the clients were mapped for: \
     compare both sides and confirm which it is; until then nothing is imported";
 
+/// Why nothing is read of a URL that nobody has compared.
+const UNCONFIRMED: &str = "the connection's URL was changed, and it is not known yet whether the same Tactical server \
+    answers there: sync the clients";
+
 /// Reads all clients. Where they differ from the known ones, or the URL is a new one, the agents decide whether it is
-/// another server; then the connection is held with both sides for a person to decide, and nothing may be read.
+/// another server; then the connection is held with both sides for a person to decide, and nothing may be read. Where it is
+/// the same one, the mappings are known to belong to this URL from then on.
 ///
 /// # Errors
 /// [`Error::Doubtful`] where the connection is held, now or from before; otherwise why there is no answer.
 pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organization>, Error> {
     let (tenant, integration_id) = (open.settings().tenant, open.settings().integration_id);
     let look = organization::look(store, tenant, integration_id).await?.unwrap_or_default();
-    if look.is_held {
+    // what answers is behind the URL of the moment when it was opened, whatever stands there by now
+    let url = open.settings().instance_url.as_deref().unwrap_or_default();
+    // a hold for the URL before says nothing about this one
+    if look.is_held && look.held_url.as_deref().is_none_or(|held| held == url) {
         return Err(Error::Doubtful(HELD.to_owned()));
     }
     let shown = open.call(async |client| client.clients().await).await?;
     let names: Clients = shown.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
-    let is_new_url = look.confirmed_url.is_some() && look.instance_url != look.confirmed_url;
-    if look.clients.is_empty() || !(is_new_url || identity::differs(&look.clients, &names)) {
-        return Ok(shown);
+    let is_new_url = look.is_held || look.confirmed_url.as_deref().is_some_and(|confirmed| confirmed != url);
+    if !look.clients.is_empty() && (is_new_url || identity::differs(&look.clients, &names)) {
+        let listed = agents(open).await?;
+        if identity::is_other(&look.clients, &names, &look.agents, &listed) {
+            organization::hold(store, tenant, integration_id, &held(look, url, &shown)).await?;
+            tracing::warn!(tenant.id = %tenant, integration.id = %integration_id, "another server: the mappings are held");
+            return Err(Error::Doubtful(HELD.to_owned()));
+        }
     }
-    let listed = agents(open).await?;
-    if identity::is_other(&look.clients, &names, &look.agents, &listed) {
-        organization::hold(store, tenant, integration_id, &held(look, &shown)).await?;
-        tracing::warn!(tenant.id = %tenant, integration.id = %integration_id, "another server: the mappings are held");
-        return Err(Error::Doubtful(HELD.to_owned()));
+    let is_known = !look.is_held && look.confirmed_url.as_deref() == Some(url);
+    if !is_known && !organization::recognise(store, tenant, integration_id, url).await? {
+        return Err(Error::Doubtful(UNCONFIRMED.to_owned()));
     }
     Ok(shown)
 }
@@ -71,6 +82,7 @@ pub(crate) fn organizations(shown: &[Organization]) -> Vec<organization::Organiz
 pub(crate) fn left(left: Left) -> Error {
     let words = match left {
         Left::Held => HELD,
+        Left::Unconfirmed => UNCONFIRMED,
         Left::NoSuchConnection => "the connection is gone",
         Left::Inactive => "the connection was disconnected meanwhile",
         Left::Suspended => "the tenant was suspended meanwhile",
@@ -81,7 +93,7 @@ pub(crate) fn left(left: Left) -> Error {
     Error::Doubtful(words.to_owned())
 }
 
-fn held(look: Look, shown: &[Organization]) -> Held {
+fn held(look: Look, url: &str, shown: &[Organization]) -> Held {
     let side = |names: BTreeMap<String, String>, count: &dyn Fn(&str) -> Option<i64>| {
         let clients = names.into_iter().map(|(id, name)| HeldClient { agent_count: count(&id), id, name });
         clients.collect::<Vec<_>>()
@@ -92,7 +104,7 @@ fn held(look: Look, shown: &[Organization]) -> Held {
     Held {
         reason: HELD.to_owned(),
         old_url: look.confirmed_url,
-        new_url: look.instance_url,
+        new_url: Some(url.to_owned()),
         old: side(look.clients, &|_| None),
         new: side(names, &|id| counts.get(id).copied().flatten()),
     }

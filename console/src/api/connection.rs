@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::connection::{self, Save};
+use store::connection::{self, Save, SaveEnd};
 use store::run::{self, RunFilter, State};
 use store::{secret, view};
 use utoipa::ToSchema;
@@ -85,7 +85,7 @@ pub(crate) enum Standing {
     NotConnected,
     /// The tenant is suspended: nothing is read and no webhook is recorded.
     Suspended,
-    /// Settings are saved and no test has succeeded since, or somebody disconnected.
+    /// No test has succeeded yet, or none since somebody disconnected.
     Inactive,
     /// A person must test the connection with a TOTP code.
     NeedsCode,
@@ -93,6 +93,9 @@ pub(crate) enum Standing {
     LoginRefused,
     /// Another server seems to stand behind it: see `organization-mappings`.
     Held,
+    /// The URL leads to another server than before: no device is written until a sync of the clients has found the same
+    /// server there.
+    Unconfirmed,
     /// It works.
     Active,
 }
@@ -167,7 +170,8 @@ impl<'de> Deserialize<'de> for NewSecret {
     }
 }
 
-/// Settings. What is absent or null stays as it is.
+/// Settings. What is absent or null stays as it is; only where the URL leads to another server (scheme, host or port) must
+/// the credentials be given anew, and those that are not are deleted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -243,6 +247,8 @@ impl Standing {
             Self::Inactive
         } else if found.held_at.is_some() {
             Self::Held
+        } else if found.is_unconfirmed() {
+            Self::Unconfirmed
         } else {
             Self::Active
         }
@@ -251,19 +257,7 @@ impl Standing {
 
 /// `PUT …/tacticalrmm`. Schedules, and whatever else AlgaPSA keeps in the settings, are not touched.
 pub(crate) async fn save(call: Call, _: NoQuery, Json(new): Json<Settings>) -> Result<Reply<Status>, Problem> {
-    let found = connection::find(&call.app.store, call.tenant).await?;
-    let before = found.as_ref();
-    let instance_url = match new.instance_url.as_deref() {
-        Some(text) => checked_url(&call, text)?,
-        None => before.and_then(|before| before.instance_url.clone()).ok_or_else(|| {
-            Problem::invalid("`instance_url` is missing.", "Give the address of Tactical's API host.")
-        })?,
-    };
-    let auth_mode = new.auth_mode.map(Into::into).or(before.map(|before| before.auth_mode)).unwrap_or_else(|| {
-        let is_login = new.api_key.is_none() && new.password.is_some();
-        if is_login { connection::AuthMode::Knox } else { connection::AuthMode::ApiKey }
-    });
-    let device_source = new.device_source.map(Into::into).or(before.map(|before| before.device_source));
+    let instance_url = new.instance_url.as_deref().map(|text| checked_url(&call, text)).transpose()?;
     let secrets = new.secrets()?;
     let names: Vec<_> = secrets.iter().map(|(name, _)| *name).collect();
     let sealed = |(name, text): &(&'static str, &SecretString)| {
@@ -271,15 +265,35 @@ pub(crate) async fn save(call: Call, _: NoQuery, Json(new): Json<Settings>) -> R
     };
     let save = Save {
         tenant: call.tenant,
-        device_source: device_source.unwrap_or(connection::DeviceSource::Classic),
-        auth_mode,
+        device_source: new.device_source.map(Into::into),
+        auth_mode: new.auth_mode.map(Into::into),
         secrets: secrets.iter().map(sealed).collect(),
         instance_url,
     };
-    let detail = json!({"instance_url": save.instance_url, "auth_mode": auth_mode.as_str(),
-        "device_source": save.device_source.as_str(), "secrets_set": names});
-    connection::save(&call.app.store, &save, &call.entry("integration.settings.save", None, detail)).await?;
-    read(&call).await.map(Reply::ok)
+    let detail = json!({"instance_url": save.instance_url, "auth_mode": save.auth_mode.map(|mode| mode.as_str()),
+        "device_source": save.device_source.map(|source| source.as_str()), "secrets_set": names});
+    let entry = call.entry("integration.settings.save", None, detail);
+    match connection::save(&call.app.store, &save, &entry).await? {
+        SaveEnd::Saved(_) => read(&call).await.map(Reply::ok),
+        SaveEnd::NoUrl => {
+            Err(Problem::invalid("`instance_url` is missing.", "Give the address of Tactical's API host."))
+        }
+        SaveEnd::NoCredentials(mode) => Err(no_credentials(mode)),
+    }
+}
+
+/// A stored credential is for the server that it was entered for.
+fn no_credentials(mode: connection::AuthMode) -> Problem {
+    let (wanted, remedy) = match mode {
+        connection::AuthMode::ApiKey => ("`api_key`", "Send `api_key` in the same request."),
+        connection::AuthMode::Knox => {
+            ("`username` and `password`", "Send `username` and `password` in the same request.")
+        }
+    };
+    let detail = format!(
+        "`instance_url` leads to another server, which stored credentials are not sent to: {wanted} must be given with it."
+    );
+    Problem::invalid(detail, remedy)
 }
 
 /// The URL as it is stored.

@@ -263,6 +263,8 @@ pub(crate) enum Answer {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Confirmation {
     decision: Answer,
+    /// `new_url` of what is held: what was looked at. Where it is held for another one by now, nothing is decided.
+    new_url: String,
 }
 
 /// `POST …/organization-mappings/confirm`.
@@ -277,8 +279,9 @@ pub(crate) async fn confirm(
         Answer::Keep => (Decision::Same, "keep"),
         Answer::Reassign => (Decision::Other, "reassign"),
     };
-    let entry = call.entry("mapping.confirm", None, json!({"decision": word, "instance_url": found.instance_url}));
-    if !organization::confirm(store, call.tenant, found.integration_id, decision, &entry).await? {
+    let entry = call.entry("mapping.confirm", None, json!({"decision": word, "instance_url": confirmation.new_url}));
+    let seen = Some(confirmation.new_url.as_str());
+    if !organization::confirm(store, call.tenant, found.integration_id, decision, seen, &entry).await? {
         let detail = "There is nothing to confirm: the mappings are not held.";
         return Err(Problem::conflict(detail, "Look at the mappings again."));
     }

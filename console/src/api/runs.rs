@@ -229,12 +229,13 @@ async fn start(call: Call, kind: Kind) -> Result<Reply<Started>, Problem> {
     let store = &call.app.store;
     let found = connection::find(store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
     if !found.is_active {
-        let detail = "The connection is not active: no test has succeeded since it was saved, or it was disconnected.";
+        let detail = "The connection is not active: no test has succeeded yet, or none since it was disconnected.";
         return Err(Problem::conflict(detail, "Test the connection; a test that succeeds makes it active."));
     }
     if kind == Kind::Devices && found.held_at.is_some() {
         let detail = "Another server seems to stand behind this connection, so no devices are read.";
-        let remedy = "Look at `organization-mappings`, which shows old and new clients, and confirm.";
+        let remedy = "Look at `organization-mappings`, which shows old and new clients, and confirm; where the URL was \
+            changed since, sync the clients.";
         return Err(Problem::conflict(detail, remedy));
     }
     let entry = call.entry("sync.start", None, json!({ "kind": kind.as_str() }));

@@ -21,7 +21,7 @@ pub use secrets::{Shown, seal, unseal};
 pub use test::TestReport;
 pub use vault_check::{VaultCheck, check_vault, check_vault_when_back};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store::Store;
@@ -37,13 +37,27 @@ pub struct Connections {
     config: tactical::Config,
     /// One gate per connection, with the URL that it was made for: two requests at once, the breaker.
     gates: Arc<Mutex<HashMap<Uuid, (String, Gate)>>>,
+    /// Connections that are being tested.
+    testing: Arc<Mutex<HashSet<Uuid>>>,
+}
+
+/// The right to test a connection, until it is dropped.
+pub(crate) struct Alone {
+    testing: Arc<Mutex<HashSet<Uuid>>>,
+    integration_id: Uuid,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.testing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.integration_id);
+    }
 }
 
 impl Connections {
     /// Nothing is read or sent yet.
     #[must_use]
     pub fn new(store: Store, vault: Vault, config: tactical::Config) -> Self {
-        Self { store, vault, config, gates: Arc::default() }
+        Self { store, vault, config, gates: Arc::default(), testing: Arc::default() }
     }
 
     /// The gate of a connection. Another server gets a new one: the breaker of the one before says nothing about it.
@@ -54,5 +68,11 @@ impl Connections {
             (*made_for, *gate) = (url.to_owned(), Gate::new());
         }
         gate.clone()
+    }
+
+    /// The right to test a connection; `None`: somebody else is at it.
+    pub(crate) fn test_alone(&self, integration_id: Uuid) -> Option<Alone> {
+        let is_first = self.testing.lock().unwrap_or_else(PoisonError::into_inner).insert(integration_id);
+        is_first.then(|| Alone { testing: Arc::clone(&self.testing), integration_id })
     }
 }

@@ -34,6 +34,10 @@ pub enum Outcome {
     },
     /// Another program is logging in right now.
     LoginBusy,
+    /// The same connection is being tested right now; nothing was asked.
+    TestBusy,
+    /// The connection was saved or disconnected during the test, which told of what is no longer so.
+    SettingsChanged,
     /// The role lacks permissions.
     PermissionsMissing {
         /// Tactical's own names: `can_list_agents`.
@@ -61,6 +65,8 @@ impl Outcome {
             Self::CodeRefused => "code_refused",
             Self::LoginLater { .. } => "throttled",
             Self::LoginBusy => "login_busy",
+            Self::TestBusy => "test_busy",
+            Self::SettingsChanged => "settings_changed",
             Self::PermissionsMissing { .. } => "permissions_missing",
             Self::TooOld { .. } => "too_old",
             Self::Failed(tactical::Error::BadUrl(UrlError::Address) | tactical::Error::AddressRefused { .. }) => {
@@ -85,6 +91,8 @@ impl Outcome {
                 format!("The server allows no further login for another {} s.", after.as_secs().max(1))
             }
             Self::LoginBusy => "Another login to this server is under way.".to_owned(),
+            Self::TestBusy => "Another test of this connection is under way.".to_owned(),
+            Self::SettingsChanged => "The connection was saved or disconnected during the test.".to_owned(),
             Self::PermissionsMissing { names } => {
                 format!("The user's role in Tactical lacks permissions that a sync needs: {}.", names.join(", "))
             }
@@ -110,7 +118,8 @@ impl Outcome {
                 "Wait for the next code, check the clock of the authenticator, and test again with it."
             }
             Self::LoginLater { .. } => "Test again after that time; each try before would make the wait longer.",
-            Self::LoginBusy => "Test again in a minute.",
+            Self::LoginBusy | Self::TestBusy => "Test again in a minute.",
+            Self::SettingsChanged => "Look at the settings, and test again.",
             Self::PermissionsMissing { .. } => {
                 "In Tactical, Settings, Permissions Manager, give the role these permissions, wait ten minutes (Tactical \
                  keeps roles that long), and test again."
@@ -211,6 +220,8 @@ mod tests {
             ("throttled", Outcome::LoginLater { after }, "59 s"),
             ("throttled", failed(E::Throttled { after: Some(after) }), "too many requests"),
             ("login_busy", Outcome::LoginBusy, "under way"),
+            ("test_busy", Outcome::TestBusy, "under way"),
+            ("settings_changed", Outcome::SettingsChanged, "during the test"),
             ("too_old", Outcome::TooOld { version: "0.20.1".to_owned() }, "0.20.1"),
             ("server_error", failed(E::Server { endpoint: "/", status: 502, after: None }), "502"),
         ]

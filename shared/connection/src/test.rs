@@ -103,7 +103,9 @@ impl Connections {
     /// connection where everything is answered. `code` is the TOTP code of an account that has one; with it a new session is
     /// opened even if the old one is good. `actor` is who asked, for the audit.
     ///
-    /// Takes its own gate: a breaker that is open for the programs must not answer for the server.
+    /// One test of a connection at a time, which shares the two places of the programs' requests, and not their breaker: an
+    /// open one must not answer for the server. Where the connection is saved or disconnected meanwhile, what the test found
+    /// is no longer so, and nothing follows from it.
     ///
     /// # Errors
     /// [`Error::NoSuchConnection`], [`Error::Suspended`]; what the database said. Everything else is an [`Outcome`].
@@ -112,13 +114,17 @@ impl Connections {
         if of.is_suspended {
             return Err(Error::Suspended);
         }
+        let Some(_alone) = self.test_alone(of.integration_id) else { return Ok(busy(&of)) };
         let mut told = Told::default();
         let outcome = match self.examine(&of, code, &mut told).await {
             Ok(()) => Outcome::Ok,
             Err(End::Outcome(outcome)) => outcome,
             Err(End::Ours(error)) => return Err(error),
         };
-        let is_active = self.note(&of, &outcome, &told, actor).await?;
+        let (outcome, is_active) = match self.note(&of, &outcome, &told, actor).await? {
+            Some(is_active) => (outcome, is_active),
+            None => (Outcome::SettingsChanged, self.is_active(tenant).await?),
+        };
         Ok(TestReport {
             outcome,
             server_version: told.server_version,
@@ -131,7 +137,7 @@ impl Connections {
 
     /// From the outside to the inside: the URL, the host, who asks, what it may.
     async fn examine(&self, of: &Connection, code: Option<&str>, told: &mut Told) -> Result<(), End> {
-        let gate = Gate::new();
+        let gate = self.gate(of.integration_id, of.instance_url.as_deref().ok_or(Error::NoUrl)?).beside();
         self.client(of, &gate, None)?.health().await?;
         let client = self.authenticated(of, &gate, code, told).await?;
         if let Some(version) = told.server_version.as_deref().filter(|version| is_too_old(version)) {
@@ -184,7 +190,7 @@ impl Connections {
         self.client(of, gate, Some(Credential::Session(token.text)))
     }
 
-    async fn note(&self, of: &Connection, outcome: &Outcome, told: &Told, actor: &str) -> Result<bool, Error> {
+    async fn note(&self, of: &Connection, outcome: &Outcome, told: &Told, actor: &str) -> Result<Option<bool>, Error> {
         let entry = Entry {
             tenant: Some(of.tenant),
             actor: actor.to_owned(),
@@ -195,6 +201,7 @@ impl Connections {
         let note = TestNote {
             tenant: of.tenant,
             integration_id: of.integration_id,
+            revision: of.revision,
             instance_url: of.instance_url.as_deref().unwrap_or_default(),
             is_success: *outcome == Outcome::Ok,
             server_version: told.server_version.as_deref(),
@@ -202,5 +209,20 @@ impl Connections {
             agents_visible: told.seen.agents,
         };
         Ok(store::connection::note_test(&self.store, &note, &entry).await?)
+    }
+    async fn is_active(&self, tenant: Uuid) -> Result<bool, Error> {
+        Ok(store::connection::find(&self.store, tenant).await?.is_some_and(|found| found.is_active))
+    }
+}
+
+/// What is told to whoever asks during a test.
+fn busy(of: &Connection) -> TestReport {
+    TestReport {
+        outcome: Outcome::TestBusy,
+        server_version: None,
+        clients_visible: None,
+        agents_visible: None,
+        device_source: of.device_source,
+        is_active: of.is_active,
     }
 }

@@ -36,6 +36,8 @@ create table muster.connection (
     server_version      varchar(50),
     clients_visible     integer,
     agents_visible      integer,
+    -- raised by each save and disconnect: what was read before is known by it to be no longer so
+    revision            bigint not null default 0,
     created_at          timestamptz not null default now(),
     primary key (tenant, integration_id),
     check ((held_at is null) = (held is null))

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::error::Attempt;
 use crate::hook::PROVIDER;
-use crate::{Error, Store};
+use crate::{Error, Store, origin};
 
 pub use login::{Login, LoginBy, LoginClaim, LoginEnd, LoginRules, claim_login, finish_login};
-pub use save::{Save, Saved, save};
+pub use save::{Save, SaveEnd, Saved, save};
 pub use state::{TestNote, disconnect, note_test};
 
 /// How Muster says to Tactical who it is. `rmm_integrations.settings->>'auth_mode'`, AlgaPSA's words.
@@ -121,6 +121,8 @@ pub struct Connection {
     pub clients_visible: Option<i32>,
     /// Agents that the last successful test saw.
     pub agents_visible: Option<i32>,
+    /// Grows with each save and disconnect.
+    pub revision: i64,
     /// The database's clock when it was read, which all stamps here are on.
     pub database_now: DateTime<Utc>,
 }
@@ -157,8 +159,20 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Connection>, Err
         server_version: row.server_version,
         clients_visible: row.clients_visible,
         agents_visible: row.agents_visible,
+        revision: row.revision,
         database_now: row.database_now,
     }))
+}
+
+impl Connection {
+    /// The mappings belong to another URL than the connection now has: nothing is written before a sync has found out
+    /// whether the same server answers there.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.confirmed_url
+            .as_deref()
+            .is_some_and(|confirmed| !origin::is_same(Some(confirmed), self.instance_url.as_deref()))
+    }
 }
 
 /// Takes the lock of the connection's writes, in the caller's transaction.

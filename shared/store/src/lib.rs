@@ -21,6 +21,7 @@ mod lock;
 pub mod merge;
 pub mod migrate;
 pub mod organization;
+mod origin;
 pub mod outbox;
 pub mod parked;
 pub mod pepper;

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::Error;
 use crate::error::Attempt;
+use crate::{Error, origin};
 
 /// Why nothing was written; a later run may do better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub enum Left {
     Suspended,
     /// Another server seems to stand behind the connection: a person must decide first.
     Held,
+    /// The connection's URL leads to another server than the one that the mappings belong to, and no sync has looked yet
+    /// whether it is the same one.
+    Unconfirmed,
     /// Tactical's client has no mapping yet.
     UnknownOrganization,
     /// Tactical's client is assigned to nobody.
@@ -39,6 +42,7 @@ impl Left {
             Self::Inactive => "inactive",
             Self::Suspended => "suspended",
             Self::Held => "held",
+            Self::Unconfirmed => "unconfirmed",
             Self::UnknownOrganization => "unknown_organization",
             Self::Unmapped => "unmapped",
             Self::AutoSyncOff => "auto_sync_off",
@@ -51,6 +55,8 @@ pub(crate) struct Locked {
     pub(crate) is_active: bool,
     pub(crate) is_suspended: bool,
     pub(crate) is_held: bool,
+    instance_url: Option<String>,
+    confirmed_url: Option<String>,
     /// The transaction's clock.
     pub(crate) now: DateTime<Utc>,
 }
@@ -62,8 +68,14 @@ impl Locked {
             Self { is_active: false, .. } => Some(Left::Inactive),
             Self { is_suspended: true, .. } => Some(Left::Suspended),
             Self { is_held: true, .. } => Some(Left::Held),
+            _ if self.is_unconfirmed() => Some(Left::Unconfirmed),
             _ => None,
         }
+    }
+
+    /// The mappings are those of another URL.
+    fn is_unconfirmed(&self) -> bool {
+        self.confirmed_url.is_some() && !origin::is_same(self.confirmed_url.as_deref(), self.instance_url.as_deref())
     }
 }
 
@@ -92,7 +104,7 @@ pub(crate) async fn connection(
     let found = sqlx::query_as!(
         Locked,
         r#"select coalesce(i.is_active, false) as "is_active!", t.suspended_at is not null as "is_suspended!",
-                  c.held_at is not null as "is_held!", now() as "now!"
+                  c.held_at is not null as "is_held!", i.instance_url, c.confirmed_url, now() as "now!"
            from rmm_integrations i
            join tenants t on t.tenant = i.tenant
            join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id

@@ -70,6 +70,17 @@ impl Gate {
         }))
     }
 
+    /// A gate of its own breaker and connections that takes its places from this one: for a person's test, which is to ask
+    /// a server that the breaker keeps the programs from.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self(Arc::new(Inner {
+            places: Arc::clone(&self.0.places),
+            state: Mutex::new(State::default()),
+            http: Mutex::new(None),
+        }))
+    }
+
     /// The connections, made by `make` the first time.
     pub(crate) fn http(&self, make: impl FnOnce() -> Result<reqwest::Client, Error>) -> Result<reqwest::Client, Error> {
         let mut http = self.0.http.lock().unwrap_or_else(PoisonError::into_inner);

@@ -77,7 +77,7 @@ impl RefreshDevice {
         Ok(match device::merge(&self.store, &batch).await? {
             device::Outcome::Merged(_) => Done::Applied,
             device::Outcome::Fenced => Done::Discarded("superseded"),
-            device::Outcome::Left(_) => Done::Discarded("unmapped"),
+            device::Outcome::Left(left) => Done::Discarded(left.as_str()),
         })
     }
 }

@@ -72,7 +72,13 @@ impl Bench {
                 (AuthMode::Knox, vec![sealed(secret::USERNAME, name), sealed(secret::PASSWORD, password)])
             }
         };
-        let new = Save { tenant: self.tenant, instance_url: url.to_owned(), auth_mode, device_source, secrets };
+        let new = Save {
+            tenant: self.tenant,
+            instance_url: Some(url.to_owned()),
+            auth_mode: Some(auth_mode),
+            device_source: Some(device_source),
+            secrets,
+        };
         store::connection::save(&self.store(), &new, &self.entry("integration.settings.save"))
             .await
             .expect("it is saved");

@@ -89,9 +89,9 @@ impl Fleet {
         let sealed = connection::seal(&vault(), tenant, secret::API_KEY, &SecretString::from(key));
         let save = Save {
             tenant,
-            instance_url: self.simulator().base_url(),
-            auth_mode: AuthMode::ApiKey,
-            device_source,
+            instance_url: Some(self.simulator().base_url()),
+            auth_mode: Some(AuthMode::ApiKey),
+            device_source: Some(device_source),
             secrets: vec![(secret::API_KEY, Some(sealed))],
         };
         store::connection::save(&self.store(), &save, &self.entry()).await.expect("the settings can be saved");

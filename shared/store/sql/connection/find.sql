@@ -24,6 +24,7 @@ select
     c.server_version as "server_version?",
     c.clients_visible as "clients_visible?",
     c.agents_visible as "agents_visible?",
+    coalesce(c.revision, 0) as "revision!",
     clock_timestamp() as "database_now!"
 from rmm_integrations i
 join tenants t on t.tenant = i.tenant

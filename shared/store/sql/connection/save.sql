@@ -1,5 +1,8 @@
 update muster.connection
-set device_source = $3,
+set revision = revision + 1,
+    device_source = $3,
+    -- $6: the URL before, where mappings exist that nobody has said a URL for: they are that server's
+    confirmed_url = coalesce(confirmed_url, $6),
     -- $4: another server; $5: another login, which another server always is
     code_wanted_at = case when not $5::boolean then code_wanted_at end,
     login_refused_at = case when not $5 then login_refused_at end,

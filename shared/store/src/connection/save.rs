@@ -9,20 +9,25 @@ use crate::audit::{self, Entry};
 use crate::error::Attempt;
 use crate::hook::PROVIDER;
 use crate::secret::{self, Sealed};
-use crate::{Error, Store};
+use crate::{Error, Store, origin, run};
 
-/// What a connection's settings are to be.
+/// Why the open runs of a connection fail whose server was changed.
+const SERVER_CHANGED: &str = "the connection's server was changed";
+/// What is a person's to enter; the session's token follows from it.
+const CREDENTIALS: [&str; 3] = [secret::API_KEY, secret::USERNAME, secret::PASSWORD];
+
+/// What is to be saved; `None` leaves it as it is.
 #[derive(Debug, Clone)]
 pub struct Save {
     /// Whose; the tenant must exist.
     pub tenant: Uuid,
     /// Tactical's API host, at most 255 characters.
-    pub instance_url: String,
-    /// How it authenticates.
-    pub auth_mode: AuthMode,
+    pub instance_url: Option<String>,
+    /// How it authenticates. A new connection without one: as the secrets say, else with an API key.
+    pub auth_mode: Option<AuthMode>,
     /// Where devices are read from.
-    pub device_source: DeviceSource,
-    /// Secrets to set, or (`None`) to delete; a secret that is not named here stays as it is.
+    pub device_source: Option<DeviceSource>,
+    /// Secrets to set, or (`None`) to delete; a secret that is not named here stays as it is, as long as the server does.
     pub secrets: Vec<(&'static str, Option<Sealed>)>,
 }
 
@@ -35,28 +40,66 @@ pub struct Saved {
     pub is_new: bool,
 }
 
-/// Saves settings and secrets with their audit row, in one transaction.
+/// How saving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveEnd {
+    /// It is saved.
+    Saved(Saved),
+    /// Nothing was saved: no URL was given, and none is there.
+    NoUrl,
+    /// Nothing was saved: the URL leads to another server, credentials of the one before are stored, and those that the new
+    /// one needs were not given.
+    NoCredentials(AuthMode),
+}
+
+/// What stands there before.
+struct Before {
+    instance_url: Option<String>,
+    auth_mode: AuthMode,
+    device_source: DeviceSource,
+    has_credentials: bool,
+    has_mappings: bool,
+}
+
+/// What is to stand there.
+struct After<'a> {
+    instance_url: &'a str,
+    auth_mode: AuthMode,
+    device_source: DeviceSource,
+    is_other_server: bool,
+    /// Also where the server is another one.
+    is_other_login: bool,
+    /// The URL that the mappings are of, where nothing says it yet.
+    mapped_url: Option<&'a str>,
+}
+
+/// Saves settings and secrets with their audit row, in one transaction. What two save at once is saved both, as far as they
+/// name different settings.
 ///
 /// Of AlgaPSA's settings only `auth_mode` is written: schedules stay. Where the way to authenticate or the server changes,
 /// the session of before is forgotten, so that a token never goes to another host than the one that gave it, and so are a
-/// wanted code, a refused password, and a login under way. Where the server changes, so is what the last test told.
+/// wanted code, a refused password, and a login under way. Where the server (scheme, host or port of the URL) changes, the
+/// open runs fail, stored credentials that are not given anew are deleted, and so is what the last test told; devices are
+/// written again once a sync has found the same server there, or a person has confirmed another one.
 ///
 /// # Errors
 /// [`Error::Refused`] for an unknown tenant, [`Error::Data`] for a text over its limit; otherwise what the database said.
-pub async fn save(store: &Store, new: &Save, entry: &Entry) -> Result<Saved, Error> {
+pub async fn save(store: &Store, new: &Save, entry: &Entry) -> Result<SaveEnd, Error> {
     let what = format!("save the connection of tenant {}", new.tenant);
     store
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
-            let saved = save_in(&mut transaction, new, &what).await?;
-            audit::insert(&mut transaction, entry).await?;
-            transaction.commit().await.attempt(what.clone())?;
-            Ok(saved)
+            let end = save_in(&mut transaction, new, &what).await?;
+            if matches!(end, SaveEnd::Saved(_)) {
+                audit::insert(&mut transaction, entry).await?;
+                transaction.commit().await.attempt(what.clone())?;
+            }
+            Ok(end)
         })
         .await
 }
 
-async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Result<Saved, Error> {
+async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Result<SaveEnd, Error> {
     // two that make the connection at once: the second waits here, then finds it
     sqlx::query!("select tenant from tenants where tenant = $1 for no key update", new.tenant)
         .fetch_optional(&mut *connection)
@@ -66,12 +109,25 @@ async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Resul
     let found = integration_of(connection, new.tenant).await?;
     let integration_id = found.unwrap_or_else(Uuid::new_v4);
     if found.is_none() {
+        if new.instance_url.is_none() {
+            return Ok(SaveEnd::NoUrl);
+        }
         make(connection, new, integration_id).await.attempt(what.to_owned())?;
     }
     lock(connection, new.tenant, integration_id).await?;
-    let (is_other_server, is_other_login) = compare(connection, new, integration_id).await.attempt(what.to_owned())?;
-    write(connection, new, integration_id, is_other_server, is_other_login).await.attempt(what.to_owned())?;
-    if is_other_login {
+    let before = before(connection, new.tenant, integration_id).await.attempt(what.to_owned())?;
+    let Some(after) = After::of(new, &before) else { return Ok(SaveEnd::NoUrl) };
+    if after.is_other_server {
+        if before.has_credentials && !new.gives_credentials(after.auth_mode) {
+            return Ok(SaveEnd::NoCredentials(after.auth_mode));
+        }
+        run::fail_open(connection, new.tenant, integration_id, SERVER_CHANGED).await?;
+        for name in CREDENTIALS {
+            secret::delete(connection, new.tenant, name).await?;
+        }
+    }
+    write(connection, new.tenant, integration_id, &after).await.attempt(what.to_owned())?;
+    if after.is_other_login {
         secret::delete(connection, new.tenant, secret::KNOX_TOKEN).await?;
     }
     for (name, sealed) in &new.secrets {
@@ -80,7 +136,44 @@ async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Resul
             None => drop(secret::delete(connection, new.tenant, name).await?),
         }
     }
-    Ok(Saved { integration_id, is_new: found.is_none() })
+    Ok(SaveEnd::Saved(Saved { integration_id, is_new: found.is_none() }))
+}
+
+impl Save {
+    fn gives(&self, name: &str) -> bool {
+        self.secrets.iter().any(|(given, sealed)| *given == name && sealed.is_some())
+    }
+
+    fn gives_credentials(&self, mode: AuthMode) -> bool {
+        match mode {
+            AuthMode::ApiKey => self.gives(secret::API_KEY),
+            AuthMode::Knox => self.gives(secret::USERNAME) && self.gives(secret::PASSWORD),
+        }
+    }
+
+    /// How a new connection authenticates.
+    fn first_mode(&self) -> AuthMode {
+        let is_login = self.gives(secret::PASSWORD) && !self.gives(secret::API_KEY);
+        self.auth_mode.unwrap_or(if is_login { AuthMode::Knox } else { AuthMode::ApiKey })
+    }
+}
+
+impl<'a> After<'a> {
+    /// `None`: there is no URL.
+    fn of(new: &'a Save, before: &'a Before) -> Option<Self> {
+        let instance_url = new.instance_url.as_deref().or(before.instance_url.as_deref())?;
+        let auth_mode = new.auth_mode.unwrap_or(before.auth_mode);
+        let is_other_server = !origin::is_same(before.instance_url.as_deref(), Some(instance_url));
+        let mapped_url = before.instance_url.as_deref().filter(|_| is_other_server && before.has_mappings);
+        Some(Self {
+            instance_url,
+            auth_mode,
+            device_source: new.device_source.unwrap_or(before.device_source),
+            is_other_server,
+            is_other_login: is_other_server || auth_mode != before.auth_mode || !new.secrets.is_empty(),
+            mapped_url,
+        })
+    }
 }
 
 async fn make(connection: &mut PgConnection, new: &Save, integration_id: Uuid) -> Result<(), sqlx::Error> {
@@ -91,53 +184,63 @@ async fn make(connection: &mut PgConnection, new: &Save, integration_id: Uuid) -
         integration_id,
         PROVIDER,
         new.instance_url,
-        json!({"auth_mode": new.auth_mode.as_str()})
+        json!({"auth_mode": new.first_mode().as_str()})
     )
     .execute(connection)
     .await
     .map(drop)
 }
 
-/// Whether the server is another one than before, and whether (also then) the login is.
-async fn compare(connection: &mut PgConnection, new: &Save, integration_id: Uuid) -> Result<(bool, bool), sqlx::Error> {
+async fn before(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<Before, sqlx::Error> {
+    let names: Vec<String> = CREDENTIALS.iter().map(|name| (*name).to_owned()).collect();
     let row = sqlx::query!(
-        r#"select instance_url, settings ->> 'auth_mode' as auth_mode
-           from rmm_integrations where tenant = $1 and integration_id = $2"#,
-        new.tenant,
-        integration_id
+        r#"select i.instance_url, i.settings ->> 'auth_mode' as auth_mode, c.device_source,
+                  exists (select from muster.secret s where s.tenant = i.tenant and s.name = any ($3)) as "has_credentials!",
+                  exists (select from rmm_organization_mappings m
+                          where m.tenant = i.tenant and m.integration_id = i.integration_id) as "has_mappings!"
+           from rmm_integrations i
+           join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id
+           where i.tenant = $1 and i.integration_id = $2"#,
+        tenant,
+        integration_id,
+        &names
     );
     let row = row.fetch_one(connection).await?;
-    let is_other_server = row.instance_url.as_deref() != Some(new.instance_url.as_str());
-    let is_other_mode = AuthMode::from_word(row.auth_mode.as_deref()) != new.auth_mode;
-    Ok((is_other_server, is_other_server || is_other_mode || !new.secrets.is_empty()))
+    Ok(Before {
+        instance_url: row.instance_url,
+        auth_mode: AuthMode::from_word(row.auth_mode.as_deref()),
+        device_source: DeviceSource::from_word(&row.device_source),
+        has_credentials: row.has_credentials,
+        has_mappings: row.has_mappings,
+    })
 }
 
 async fn write(
     connection: &mut PgConnection,
-    new: &Save,
+    tenant: Uuid,
     integration_id: Uuid,
-    is_other_server: bool,
-    is_other_login: bool,
+    after: &After<'_>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update rmm_integrations
          set instance_url = $3, settings = jsonb_set(coalesce(settings, '{}'), '{auth_mode}', to_jsonb($4::text)),
              updated_at = now()
          where tenant = $1 and integration_id = $2",
-        new.tenant,
+        tenant,
         integration_id,
-        new.instance_url,
-        new.auth_mode.as_str()
+        after.instance_url,
+        after.auth_mode.as_str()
     )
     .execute(&mut *connection)
     .await?;
     sqlx::query_file!(
         "sql/connection/save.sql",
-        new.tenant,
+        tenant,
         integration_id,
-        new.device_source.as_str(),
-        is_other_server,
-        is_other_login
+        after.device_source.as_str(),
+        after.is_other_server,
+        after.is_other_login,
+        after.mapped_url
     )
     .execute(connection)
     .await

@@ -20,6 +20,8 @@ pub struct TestNote<'a> {
     pub tenant: Uuid,
     /// Which.
     pub integration_id: Uuid,
+    /// [`super::Connection::revision`] of the settings that were tested.
+    pub revision: i64,
     /// The URL that was tested.
     pub instance_url: &'a str,
     /// Whether all that a sync needs was answered.
@@ -32,14 +34,14 @@ pub struct TestNote<'a> {
     pub agents_visible: Option<i32>,
 }
 
-/// Notes a test with its audit row; whether the connection is active now.
+/// Notes a test with its audit row; whether the connection is active now. `None`: it was saved or disconnected during the
+/// test, which told of what is no longer so; then only the audit row is written.
 ///
-/// A success makes it active, and says that the mappings belong to this URL where there is none yet. Where the URL was
-/// changed during the test nothing is noted.
+/// A success makes it active, and says that the mappings belong to this URL where there is none yet.
 ///
 /// # Errors
 /// What the database said.
-pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Result<bool, Error> {
+pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Result<Option<bool>, Error> {
     let what = format!("note the test of connection {}", note.integration_id);
     store
         .within(what.clone(), store.work_ends(), async {
@@ -53,7 +55,7 @@ pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Res
         .await
 }
 
-async fn note_in(connection: &mut PgConnection, note: &TestNote<'_>) -> Result<bool, sqlx::Error> {
+async fn note_in(connection: &mut PgConnection, note: &TestNote<'_>) -> Result<Option<bool>, sqlx::Error> {
     // a NUL is no text of Postgres'
     let version =
         note.server_version.map(|text| text.replace('\0', "").chars().take(VERSION_CHARS_MAX).collect::<String>());
@@ -62,23 +64,17 @@ async fn note_in(connection: &mut PgConnection, note: &TestNote<'_>) -> Result<b
            set connected_at = case when $4 and is_active is not true then now() else connected_at end,
                updated_at = case when $4 and is_active is not true then now() else updated_at end,
                is_active = is_active is true or $4
-           where tenant = $1 and integration_id = $2 and instance_url = $3
+           where tenant = $1 and integration_id = $2 and coalesce(instance_url, '') = $3
+             and exists (select from muster.connection c
+                         where c.tenant = $1 and c.integration_id = $2 and c.revision = $5)
            returning is_active as "is_active!""#,
         note.tenant,
         note.integration_id,
         note.instance_url,
-        note.is_success
+        note.is_success,
+        note.revision
     );
-    let Some(is_active) = activated.fetch_optional(&mut *connection).await? else {
-        return sqlx::query_scalar!(
-            r#"select coalesce(is_active, false) as "is_active!" from rmm_integrations
-               where tenant = $1 and integration_id = $2"#,
-            note.tenant,
-            note.integration_id
-        )
-        .fetch_one(connection)
-        .await;
-    };
+    let Some(is_active) = activated.fetch_optional(&mut *connection).await? else { return Ok(None) };
     sqlx::query_file!(
         "sql/connection/note_test.sql",
         note.tenant,
@@ -91,7 +87,7 @@ async fn note_in(connection: &mut PgConnection, note: &TestNote<'_>) -> Result<b
     )
     .execute(connection)
     .await?;
-    Ok(is_active)
+    Ok(Some(is_active))
 }
 
 /// Ends a connection with its audit row, in one transaction: it is not active, its secrets are gone, its open runs have
@@ -129,10 +125,10 @@ async fn end(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) 
     )
     .execute(&mut *connection)
     .await?;
-    // whoever is logging in must not leave its token here
+    // whoever is logging in must not leave its token here, and who tests it not switch it on again
     sqlx::query!(
         "update muster.connection
-         set code_wanted_at = null, login_refused_at = null, login_claimed_until = null
+         set revision = revision + 1, code_wanted_at = null, login_refused_at = null, login_claimed_until = null
          where tenant = $1 and integration_id = $2",
         tenant,
         integration_id

@@ -9,8 +9,7 @@ use uuid::Uuid;
 use super::{Organization, apply};
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
-use crate::lock;
-use crate::{Error, Store};
+use crate::{Error, Store, lock, origin};
 
 /// Agents of each client that are compared; enough that a few that were deleted do not matter.
 const AGENTS_PER_CLIENT: i64 = 20;
@@ -18,12 +17,12 @@ const AGENTS_PER_CLIENT: i64 = 20;
 /// What is known of the server behind a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
-    /// The URL that the connection has now.
-    pub instance_url: Option<String>,
     /// The URL that the mappings are known to belong to; `None`: none is yet.
     pub confirmed_url: Option<String>,
     /// Held already.
     pub is_held: bool,
+    /// The URL that it was held for.
+    pub held_url: Option<String>,
     /// Clients that were listed last, by number, with their names.
     pub clients: BTreeMap<String, String>,
     /// Those of them that a person has assigned.
@@ -75,7 +74,8 @@ pub async fn look(store: &Store, tenant: Uuid, integration_id: Uuid) -> Result<O
     let work = async {
         let mut connection = store.pool().acquire().await.attempt("take a connection to look")?;
         let row = sqlx::query!(
-            r#"select i.instance_url, c.confirmed_url as "confirmed_url?", c.held_at is not null as "is_held!"
+            r#"select c.confirmed_url as "confirmed_url?", c.held_at is not null as "is_held!",
+                      c.held ->> 'new_url' as held_url
                from rmm_integrations i
                left join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id
                where i.tenant = $1 and i.integration_id = $2"#,
@@ -84,12 +84,8 @@ pub async fn look(store: &Store, tenant: Uuid, integration_id: Uuid) -> Result<O
         );
         let row = row.fetch_optional(&mut *connection).await.attempt("read the connection's url")?;
         let Some(row) = row else { return Ok(None) };
-        let mut look = Look {
-            instance_url: row.instance_url,
-            confirmed_url: row.confirmed_url,
-            is_held: row.is_held,
-            ..Look::default()
-        };
+        let mut look =
+            Look { confirmed_url: row.confirmed_url, is_held: row.is_held, held_url: row.held_url, ..Look::default() };
         read_clients(&mut connection, tenant, integration_id, &mut look).await?;
         Ok(Some(look))
     };
@@ -124,8 +120,8 @@ async fn read_clients(
     Ok(())
 }
 
-/// Holds a connection: from the next batch on nothing is written until [`confirm`]. `false`: it was held already, or there
-/// is no such connection.
+/// Holds a connection: from the next batch on nothing is written until [`confirm`]. `false`: it was held already for
+/// that URL, or there is no such connection.
 ///
 /// # Errors
 /// What the database said.
@@ -143,7 +139,8 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
         }
         let done = sqlx::query!(
             "update muster.connection set held_at = now(), held = $3
-             where tenant = $1 and integration_id = $2 and held_at is null",
+             where tenant = $1 and integration_id = $2
+               and (held_at is null or held ->> 'new_url' is distinct from $3::jsonb ->> 'new_url')",
             tenant,
             integration_id,
             held
@@ -155,18 +152,49 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
     store.within("hold a connection", store.work_ends(), work).await
 }
 
-/// Ends a hold as a person decided, and takes the connection's URL as the mappings' own. `false`: it is not held.
+/// Says that the server behind a URL is the one that the mappings belong to, as a look at its clients and agents has told.
+/// Ends a hold that was for another URL. `false`: the connection has another URL by now, or is held for this one.
+///
+/// # Errors
+/// What the database said.
+pub async fn recognise(store: &Store, tenant: Uuid, integration_id: Uuid, instance_url: &str) -> Result<bool, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to recognise a server")?;
+        if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
+            return Ok(false);
+        }
+        let done = sqlx::query!(
+            "update muster.connection c set confirmed_url = $3, held_at = null, held = null
+             from rmm_integrations i
+             where c.tenant = $1 and c.integration_id = $2 and i.tenant = c.tenant
+               and i.integration_id = c.integration_id and i.instance_url = $3
+               and (c.held_at is null or c.held ->> 'new_url' is distinct from $3)",
+            tenant,
+            integration_id,
+            instance_url
+        );
+        let done = done.execute(&mut *transaction).await.attempt(format!("recognise connection {integration_id}"))?;
+        transaction.commit().await.attempt("commit what was recognised")?;
+        Ok(done.rows_affected() == 1)
+    };
+    store.within("recognise a server", store.work_ends(), work).await
+}
+
+/// Ends a hold as a person decided, and takes the connection's URL as the mappings' own. `seen_url` is the new URL of the
+/// hold that the person looked at. `false`: it is not held.
 ///
 /// After [`Decision::Other`] no mapping is assigned any more, and the clients are those of the new server; assets stay with
 /// the clients that they have.
 ///
 /// # Errors
-/// What the database said.
+/// [`Error::Refused`] where it is held for another URL than the person saw, or has another one by now; otherwise what the
+/// database said.
 pub async fn confirm(
     store: &Store,
     tenant: Uuid,
     integration_id: Uuid,
     decision: Decision,
+    seen_url: Option<&str>,
     entry: &Entry,
 ) -> Result<bool, Error> {
     let work = async {
@@ -174,6 +202,7 @@ pub async fn confirm(
         if !lock::connection(&mut transaction, tenant, integration_id).await?.is_some_and(|locked| locked.is_held) {
             return Ok(false);
         }
+        check_seen(&mut transaction, tenant, integration_id, seen_url).await?;
         if decision == Decision::Other {
             forget(&mut transaction, tenant, integration_id).await?;
         }
@@ -195,6 +224,32 @@ pub async fn confirm(
     store.within("confirm a connection", store.work_ends(), work).await
 }
 
+/// A person decides about what was seen, not about what came after it.
+async fn check_seen(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+    seen_url: Option<&str>,
+) -> Result<(), Error> {
+    let row = sqlx::query!(
+        r#"select i.instance_url, c.held ->> 'new_url' as held_url
+           from rmm_integrations i
+           join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id
+           where i.tenant = $1 and i.integration_id = $2"#,
+        tenant,
+        integration_id
+    );
+    let row = row.fetch_one(connection).await.attempt("read what a connection is held for")?;
+    let reason = if row.held_url.as_deref() != seen_url {
+        "the connection is held for another URL than the one given"
+    } else if row.held_url.is_some() && !origin::is_same(row.held_url.as_deref(), row.instance_url.as_deref()) {
+        "the connection's URL was changed since it was held: sync the clients, and look at both sides again"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Refused { what: format!("confirm connection {integration_id}").into(), reason: reason.to_owned() })
+}
+
 /// The numbers of the old server mean nothing any more.
 async fn forget(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
     let held = sqlx::query_scalar!(
@@ -213,6 +268,7 @@ async fn forget(connection: &mut PgConnection, tenant: Uuid, integration_id: Uui
     .execute(&mut *connection)
     .await
     .attempt("forget the mappings of another server")?;
+    forget_devices(connection, tenant, integration_id).await?;
     sqlx::query!("delete from muster.site where tenant = $1 and integration_id = $2", tenant, integration_id)
         .execute(&mut *connection)
         .await
@@ -229,4 +285,32 @@ async fn forget(connection: &mut PgConnection, tenant: Uuid, integration_id: Uui
         })
         .collect();
     apply::write(connection, tenant, integration_id, &listed).await.map(drop)
+}
+
+/// A device of the old server keeps its asset, its client and its name; it belongs to none of the new server's numbers, so
+/// that a mapping that is assigned anew does not take it along, and it is in no list any more.
+async fn forget_devices(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
+    // a tenant has one connection to the provider; assets that no sync of ours has read have no agent to be found by
+    sqlx::query!(
+        "update assets a set rmm_organization_id = null, updated_at = now()
+         from rmm_integrations i
+         where a.tenant = $1 and i.tenant = a.tenant and i.integration_id = $2 and a.rmm_provider = i.provider
+           and a.rmm_organization_id is not null",
+        tenant,
+        integration_id
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt("forget which of another server's clients the assets were of")?;
+    sqlx::query!(
+        "update muster.agent
+         set external_client_id = null, digest = null, missing_since = coalesce(missing_since, now())
+         where tenant = $1 and integration_id = $2",
+        tenant,
+        integration_id
+    )
+    .execute(connection)
+    .await
+    .attempt("forget which of another server's clients the agents were of")
+    .map(drop)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::Store;
 use store::audit::Entry;
 use store::connection::{
-    self, AuthMode, DeviceSource, Login, LoginBy, LoginClaim, LoginEnd, LoginRules, Save, TestNote,
+    self, AuthMode, DeviceSource, Login, LoginBy, LoginClaim, LoginEnd, LoginRules, Save, SaveEnd, Saved, TestNote,
 };
 use store::secret::{self, Sealed};
 use store::testing::TestDatabase;
@@ -29,23 +29,41 @@ fn sealed(byte: u8) -> Sealed {
 fn save(url: &str, auth_mode: AuthMode, secrets: Vec<(&'static str, Option<Sealed>)>) -> Save {
     Save {
         tenant: Uuid::from_u128(1),
-        instance_url: url.to_owned(),
-        auth_mode,
-        device_source: DeviceSource::Classic,
+        instance_url: Some(url.to_owned()),
+        auth_mode: Some(auth_mode),
+        device_source: Some(DeviceSource::Classic),
         secrets,
     }
 }
 
+async fn end_of(store: &Store, new: &Save) -> SaveEnd {
+    connection::save(store, new, &entry("integration.settings.save")).await.expect("it answers")
+}
+
+async fn save_all(store: &Store, new: &Save) -> Saved {
+    match end_of(store, new).await {
+        SaveEnd::Saved(saved) => saved,
+        other => panic!("{other:?}"),
+    }
+}
+
 async fn saved(store: &Store, new: &Save) -> Uuid {
-    connection::save(store, new, &entry("integration.settings.save")).await.expect("it is saved").integration_id
+    save_all(store, new).await.integration_id
+}
+
+/// User and password.
+fn login(byte: u8) -> Vec<(&'static str, Option<Sealed>)> {
+    vec![(secret::USERNAME, Some(sealed(byte))), (secret::PASSWORD, Some(sealed(byte + 1)))]
 }
 
 async fn find(store: &Store) -> connection::Connection {
     connection::find(store, Uuid::from_u128(1)).await.expect("it answers").expect("it was made")
 }
 
-fn note(integration_id: Uuid, instance_url: &str, is_success: bool) -> TestNote<'_> {
+/// A test that began with the settings of that revision.
+fn note(integration_id: Uuid, revision: i64, instance_url: &str, is_success: bool) -> TestNote<'_> {
     TestNote {
+        revision,
         tenant: Uuid::from_u128(1),
         integration_id,
         instance_url,
@@ -60,8 +78,7 @@ fn note(integration_id: Uuid, instance_url: &str, is_success: bool) -> TestNote<
 async fn knox(database: &TestDatabase) -> (Store, Uuid) {
     let store = database.store();
     connected(&store, 1).await;
-    let secrets = vec![(secret::USERNAME, Some(sealed(1))), (secret::PASSWORD, Some(sealed(2)))];
-    let id = saved(&store, &save(URL, AuthMode::Knox, secrets)).await;
+    let id = saved(&store, &save(URL, AuthMode::Knox, login(1))).await;
     (store, id)
 }
 
@@ -80,14 +97,14 @@ async fn saving_makes_a_connection_that_is_not_active_and_touches_no_schedule() 
     let store = database.store();
     execute(&database, "insert into tenants (tenant) values ('00000000-0000-0000-0000-000000000001')").await;
     let new = save(URL, AuthMode::ApiKey, vec![(secret::API_KEY, Some(sealed(1)))]);
-    let first = connection::save(&store, &new, &entry("integration.settings.save")).await.unwrap();
+    let first = save_all(&store, &new).await;
     assert!(first.is_new && !find(&store).await.is_active);
     execute(
         &database,
         r#"update rmm_integrations set settings = settings || '{"deviceSync": {"enabled": true, "interval": 15}}'"#,
     )
     .await;
-    let second = connection::save(&store, &save(URL, AuthMode::Knox, vec![]), &entry("x")).await.unwrap();
+    let second = save_all(&store, &save(URL, AuthMode::Knox, vec![])).await;
     assert_eq!((second.integration_id, second.is_new), (first.integration_id, false));
     let found = find(&store).await;
     assert_eq!(found.settings, json!({"auth_mode": "knox", "deviceSync": {"enabled": true, "interval": 15}}));
@@ -120,7 +137,7 @@ async fn a_token_never_goes_to_another_server_or_another_login() {
     token().await;
     saved(&store, &save(URL, AuthMode::Knox, vec![])).await;
     assert!(has_token().await, "nothing has changed");
-    saved(&store, &save("https://api.other.example", AuthMode::Knox, vec![])).await;
+    saved(&store, &save("https://api.other.example", AuthMode::Knox, login(1))).await;
     assert!(!has_token().await);
     token().await;
     saved(&store, &save("https://api.other.example", AuthMode::Knox, vec![(secret::PASSWORD, Some(sealed(5)))])).await;
@@ -129,7 +146,7 @@ async fn a_token_never_goes_to_another_server_or_another_login() {
 
     // a login that is under way when the server changes leaves no token
     let under_way = granted(claim(&store, id, LoginBy::Person).await);
-    saved(&store, &save(URL, AuthMode::Knox, vec![])).await;
+    saved(&store, &save(URL, AuthMode::Knox, login(1))).await;
     assert!(!connection::finish_login(&store, &under_way, &LoginEnd::Token(sealed(3))).await.unwrap());
     assert!(!has_token().await);
 }
@@ -140,29 +157,164 @@ async fn a_successful_test_activates_and_confirms_the_url_while_nothing_is_mappe
     let store = database.store();
     execute(&database, "insert into tenants (tenant) values ('00000000-0000-0000-0000-000000000001')").await;
     let id = saved(&store, &save(URL, AuthMode::ApiKey, vec![])).await;
-    assert!(!connection::note_test(&store, &note(id, URL, false), &entry("integration.test")).await.unwrap());
+    let told = async |url, is_success| {
+        let revision = find(&store).await.revision;
+        connection::note_test(&store, &note(id, revision, url, is_success), &entry("integration.test")).await.unwrap()
+    };
+    assert_eq!(told(URL, false).await, Some(false));
     let failed = find(&store).await;
     assert!(!failed.is_active && failed.confirmed_url.is_none() && failed.tested_at.is_some());
-    assert!(!connection::note_test(&store, &note(id, "https://api.before", true), &entry("x")).await.unwrap());
-    assert!(connection::note_test(&store, &note(id, URL, true), &entry("integration.test")).await.unwrap());
+    assert_eq!(told("https://api.before", true).await, None);
+    assert_eq!(told(URL, true).await, Some(true));
     let found = find(&store).await;
     assert_eq!((found.confirmed_url.as_deref(), found.server_version.as_deref()), (Some(URL), Some("1.5.1")));
     assert_eq!((found.clients_visible, found.agents_visible), (Some(3), Some(40)));
     assert!(found.is_active && found.connected_at.is_some());
 
+    map_one(&database).await;
+    let other = "https://api.other.example";
+    saved(&store, &save(other, AuthMode::ApiKey, vec![])).await;
+    assert_eq!(find(&store).await.agents_visible, None, "it told of another server");
+    assert_eq!(told(other, true).await, Some(true));
+    let found = find(&store).await;
+    assert_eq!(found.confirmed_url.as_deref(), Some(URL), "the mappings may be another server's");
+    assert!(found.is_unconfirmed());
+    assert_eq!(told(other, false).await, Some(true), "a failed test ends nothing");
+}
+
+async fn map_one(database: &TestDatabase) {
     execute(
-        &database,
+        database,
         "insert into rmm_organization_mappings (tenant, integration_id, external_organization_id)
          select tenant, integration_id, '1' from rmm_integrations",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_stored_key_never_goes_to_another_server() {
+    let database = TestDatabase::create().await;
+    let (store, _) = knox(&database).await;
+    let tenant = Uuid::from_u128(1);
+    let names = async || {
+        let rows = secret::list(&store, tenant).await.unwrap();
+        rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
+    };
+    // both kinds of credentials are there
+    saved(&store, &save(URL, AuthMode::ApiKey, vec![(secret::API_KEY, Some(sealed(9)))])).await;
+    let before = (find(&store).await, names().await, text(&database, "select count(*)::text from muster.audit").await);
+    for other in ["https://api.other.example", "http://api.example.com", "https://api.example.com:8443"] {
+        let half = vec![(secret::PASSWORD, Some(sealed(8)))];
+        for (mode, secrets) in [(AuthMode::ApiKey, vec![]), (AuthMode::Knox, half), (AuthMode::ApiKey, login(3))] {
+            assert_eq!(end_of(&store, &save(other, mode, secrets)).await, SaveEnd::NoCredentials(mode), "{other}");
+        }
+    }
+    let now = (find(&store).await, names().await, text(&database, "select count(*)::text from muster.audit").await);
+    assert_eq!(
+        (&now.0.instance_url, now.0.revision, now.1, now.2),
+        (&before.0.instance_url, before.0.revision, before.1, before.2)
+    );
+    // the same server in other words needs nothing
+    saved(&store, &save("https://API.example.com:443/", AuthMode::ApiKey, vec![])).await;
+    assert_eq!(names().await, [secret::API_KEY, secret::PASSWORD, secret::USERNAME]);
+    // and a new server's key is the only one that is left
     let other = "https://api.other.example";
-    saved(&store, &save(other, AuthMode::ApiKey, vec![])).await;
-    assert_eq!(find(&store).await.agents_visible, None, "it told of another server");
-    assert!(connection::note_test(&store, &note(id, other, true), &entry("x")).await.unwrap());
-    assert_eq!(find(&store).await.confirmed_url.as_deref(), Some(URL), "the mappings may be another server's");
-    assert!(connection::note_test(&store, &note(id, other, false), &entry("x")).await.unwrap());
-    assert!(find(&store).await.is_active, "a failed test ends nothing");
+    saved(&store, &save(other, AuthMode::ApiKey, vec![(secret::API_KEY, Some(sealed(7)))])).await;
+    assert_eq!(names().await, [secret::API_KEY]);
+    assert_eq!(secret::get(&store, tenant, secret::API_KEY).await.unwrap(), Some(sealed(7)));
+}
+
+#[tokio::test]
+async fn another_server_ends_the_runs_and_stands_apart_from_the_mappings_of_the_one_before() {
+    let database = TestDatabase::create().await;
+    let (store, id) = knox(&database).await;
+    let tenant = Uuid::from_u128(1);
+    map_one(&database).await;
+    let kind = store::run::Kind::Devices;
+    let started = store::run::start(&store, tenant, id, kind, "a test", &entry("sync.start")).await.unwrap();
+    saved(&store, &save("https://API.example.com/", AuthMode::Knox, vec![])).await;
+    assert!(!find(&store).await.is_unconfirmed(), "it is the same server");
+    saved(&store, &save("https://api.other.example", AuthMode::Knox, login(3))).await;
+    let found = find(&store).await;
+    assert!(found.is_active, "its webhooks are still recorded");
+    // nothing had said a URL for the mappings: they are those of the server before
+    assert_eq!(found.confirmed_url.as_deref(), Some("https://API.example.com/"));
+    assert!(found.is_unconfirmed());
+    let (run, _) = store::run::get(&store, tenant, started.run_id).await.unwrap().unwrap();
+    let error = run.error.unwrap();
+    assert_eq!((run.state, error.as_str()), (store::run::State::Failed, "the connection's server was changed"));
+}
+
+#[tokio::test]
+async fn what_changed_during_a_test_is_not_undone_by_it() {
+    let database = TestDatabase::create().await;
+    let (store, id) = knox(&database).await;
+    let told = async |revision| {
+        connection::note_test(&store, &note(id, revision, URL, true), &entry("integration.test")).await.unwrap()
+    };
+    // first the disconnect, then what the test told
+    let before = find(&store).await.revision;
+    assert!(connection::disconnect(&store, Uuid::from_u128(1), &entry("x")).await.unwrap());
+    assert_eq!(told(before).await, None);
+    let found = find(&store).await;
+    assert!(!found.is_active && found.tested_at.is_none(), "{found:?}");
+    // first what the test told, then the disconnect
+    saved(&store, &save(URL, AuthMode::Knox, login(1))).await;
+    assert_eq!(told(find(&store).await.revision).await, Some(true));
+    assert!(connection::disconnect(&store, Uuid::from_u128(1), &entry("x")).await.unwrap());
+    assert!(!find(&store).await.is_active);
+    // a password that was entered during the test of the one before
+    saved(&store, &save(URL, AuthMode::Knox, login(1))).await;
+    let before = find(&store).await.revision;
+    saved(&store, &save(URL, AuthMode::Knox, login(5))).await;
+    assert_eq!(told(before).await, None);
+    assert!(!find(&store).await.is_active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_that_save_different_settings_at_once_both_are_kept() {
+    let database = TestDatabase::create().await;
+    let (store, _) = knox(&database).await;
+    let nothing =
+        Save { tenant: Uuid::from_u128(1), instance_url: None, auth_mode: None, device_source: None, secrets: vec![] };
+    for _ in 0..15 {
+        let start = save(URL, AuthMode::Knox, vec![]);
+        saved(&store, &start).await;
+        let changes = [
+            Save { device_source: Some(DeviceSource::Beta), ..nothing.clone() },
+            Save { auth_mode: Some(AuthMode::ApiKey), ..nothing.clone() },
+            Save { instance_url: Some("https://API.example.com".to_owned()), ..nothing.clone() },
+        ];
+        let both = changes.map(|change| {
+            let store = database.second_store();
+            tokio::spawn(async move { saved(&store, &change).await })
+        });
+        for one in both {
+            within(one).await.unwrap();
+        }
+        let found = find(&store).await;
+        assert_eq!((found.device_source, found.auth_mode), (DeviceSource::Beta, AuthMode::ApiKey));
+        assert_eq!(found.instance_url.as_deref(), Some("https://API.example.com"));
+    }
+}
+
+#[tokio::test]
+async fn a_first_save_needs_a_url_and_takes_the_mode_of_its_secrets() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    execute(&database, "insert into tenants (tenant) values ('00000000-0000-0000-0000-000000000001')").await;
+    let none = Save {
+        tenant: Uuid::from_u128(1),
+        instance_url: None,
+        auth_mode: None,
+        device_source: None,
+        secrets: login(1),
+    };
+    assert_eq!(end_of(&store, &none).await, SaveEnd::NoUrl);
+    assert_eq!(text(&database, "select count(*)::text from rmm_integrations").await, "0");
+    saved(&store, &Save { instance_url: Some(URL.to_owned()), ..none }).await;
+    let found = find(&store).await;
+    assert_eq!((found.auth_mode, found.device_source), (AuthMode::Knox, DeviceSource::Classic));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Organisation mappings.
 
 use serde_json::json;
+use store::device::{Batch, Source};
 use store::organization::{self, Decision, Held, HeldClient, Match, Organization, Outcome, Patch, Site, apply_clients};
 use store::run::{self, Kind, PartFence};
 use store::testing::TestDatabase;
@@ -146,7 +147,9 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
         assert_eq!(refused, Outcome::Left(Left::Held));
         run::finish_part(&world.store, &fence).await.unwrap();
         let confirm = async || {
-            organization::confirm(&world.store, world.tenant, world.integration_id, decision, &entry()).await.unwrap()
+            organization::confirm(&world.store, world.tenant, world.integration_id, decision, None, &entry())
+                .await
+                .unwrap()
         };
         assert!(confirm().await && !confirm().await);
         let mapped = "select count(*) from rmm_organization_mappings where client_id is not null";
@@ -162,4 +165,97 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
         json!(null),
         world.text("select held::text from muster.connection").await.parse().unwrap_or(json!(null))
     );
+}
+
+#[tokio::test]
+async fn a_mapping_that_is_assigned_anew_takes_no_device_of_the_old_server_along() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.merge(&world.batch(&[device("a"), device("b")])).await;
+    let one = HeldClient { id: "1".to_owned(), name: "Umbrella".to_owned(), agent_count: None };
+    let held = Held { reason: "other agents".to_owned(), new: vec![one], ..Held::default() };
+    assert!(organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
+    let (tenant, id) = (world.tenant, world.integration_id);
+    assert!(organization::confirm(&world.store, tenant, id, Decision::Other, None, &entry()).await.unwrap());
+    let mapping_id = mapping(&world, "1").await.mapping_id;
+    let patch = Patch { client_id: Some(Some(world.clients[1])), auto_sync: None };
+    let patched = organization::patch(&world.store, tenant, mapping_id, patch, &entry()).await.unwrap().unwrap();
+    assert_eq!(patched.moved, 0);
+    let seen = world.seen().await;
+    assert_eq!(seen.len(), 2);
+    for seen in seen.values() {
+        assert!(seen.client_id == world.clients[0] && seen.organization.is_none() && seen.is_missing, "{seen:?}");
+    }
+    assert_eq!(mapping(&world, "1").await.asset_count, 0);
+    // an agent that the new server lists after all is written as it is there
+    assert_eq!(world.merge(&world.batch(&[device("a")])).await.updated, 1);
+    let seen = world.seen().await["a"].clone();
+    assert!(seen.client_id == world.clients[1] && seen.organization.as_deref() == Some("1") && !seen.is_missing);
+}
+
+const OTHER: &str = "https://api.other.example";
+
+/// Says another URL of the connection, as saving it does.
+async fn move_to(world: &World, url: &str) {
+    world.run(&format!("update rmm_integrations set instance_url = '{url}'")).await;
+}
+
+async fn recognise(world: &World, url: &str) -> bool {
+    organization::recognise(&world.store, world.tenant, world.integration_id, url).await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_written_behind_another_url_until_the_server_is_recognised() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    assert!(recognise(&world, "https://api.example.com").await, "an adopted connection has no confirmed URL before");
+    world.merge(&world.batch(&[device("a")])).await;
+    move_to(&world, "https://API.example.com:443/").await;
+    world.merge(&world.batch(&[device("a")])).await;
+    move_to(&world, OTHER).await;
+    let refresh = Batch { source: Source::Detail, ..world.batch(&[device("a")]) };
+    assert_eq!(world.left(&refresh).await, Left::Unconfirmed);
+    assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Unconfirmed);
+    let fence = begun(&world).await;
+    let refused = apply_clients(&world.store, &fence, world.integration_id, &[organization(1, "x")]).await.unwrap();
+    assert_eq!(refused, Outcome::Left(Left::Unconfirmed));
+    assert!(!recognise(&world, "https://api.example.com").await, "that server was asked before the URL was changed");
+    assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Unconfirmed);
+    assert!(recognise(&world, OTHER).await);
+    assert_eq!(world.merge(&world.batch(&[device("b")])).await.created, 1);
+}
+
+#[tokio::test]
+async fn a_person_decides_about_the_server_that_was_seen_and_about_no_later_one() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    assert!(recognise(&world, "https://api.example.com").await);
+    move_to(&world, OTHER).await;
+    let held = Held { new_url: Some(OTHER.to_owned()), ..Held::default() };
+    assert!(organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
+    let confirm = async |seen| {
+        let (tenant, id) = (world.tenant, world.integration_id);
+        organization::confirm(&world.store, tenant, id, Decision::Same, seen, &entry()).await
+    };
+    let third = "https://api.third.example";
+    for seen in [None, Some(third), Some("https://api.example.com")] {
+        let error = confirm(seen).await.unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+    }
+    assert!(!recognise(&world, OTHER).await, "it is held for this one");
+    // the URL changes once more: the hold stays, and is for nobody to decide until that server was looked at
+    move_to(&world, third).await;
+    let error = confirm(Some(OTHER)).await.unwrap_err().to_string();
+    assert!(error.contains("changed since"), "{error}");
+    assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Held);
+    let held = Held { new_url: Some(third.to_owned()), ..Held::default() };
+    assert!(organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
+    assert!(confirm(Some(OTHER)).await.is_err() && confirm(Some(third)).await.unwrap());
+    assert_eq!(world.text("select confirmed_url from muster.connection").await, third);
+    assert_eq!(world.number("select count(*) from muster.audit where action = 'test'").await, 1);
+    // back at the first server, which a sync recognises
+    assert!(organization::hold(&world.store, world.tenant, world.integration_id, &Held::default()).await.unwrap());
+    move_to(&world, "https://api.example.com").await;
+    assert!(recognise(&world, "https://api.example.com").await);
+    assert_eq!(world.merge(&world.batch(&[device("b")])).await.created, 1);
 }
