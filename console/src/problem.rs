@@ -56,7 +56,7 @@ pub(crate) struct Problem {
     retry_after_s: Option<u64>,
     allow: Option<String>,
     /// For the log.
-    pub(crate) cause: Option<String>,
+    cause: Option<String>,
 }
 
 /// A problem as the caller gets it, `application/problem+json`.
@@ -184,6 +184,11 @@ impl Problem {
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// What the log says: the cause, or what the caller is told where that is all.
+    pub(crate) fn cause(&self) -> &str {
+        self.cause.as_deref().unwrap_or(&self.detail)
     }
 
     pub(crate) fn status(&self) -> StatusCode {

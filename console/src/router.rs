@@ -95,7 +95,7 @@ fn server_span(route: &Route, headers: &HeaderMap) -> Span {
 /// One line for what is not as it should be; strangers could fill the disk with the rest.
 fn log(route: &Route, problem: &Problem) {
     let status = problem.status().as_u16();
-    let cause = problem.cause.as_deref().unwrap_or_default();
+    let cause = problem.cause();
     match status {
         500 => tracing::error!(http.response.status_code = status, error = cause, "{} failed", route.operation),
         501.. => {
