@@ -2,4 +2,5 @@
 
 mod canary;
 mod connecting;
+mod foreign;
 mod journey;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::until;
 
-/// Lines of log kept and shown.
-const LOG_LINES_MAX: usize = 2_000;
+/// Lines of log kept and shown; the oldest go first.
+pub const LOG_LINES_MAX: usize = 2_000;
 
 /// A running, or ended, child.
 #[derive(Debug)]
