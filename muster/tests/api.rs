@@ -179,7 +179,8 @@ fn only_what_has_one_proposal_is_accepted() {
 
 #[test]
 fn assets_are_read_page_by_page_up_to_the_limit() {
-    let page = |name: &str, next: Value| json!({"assets": [{"name": name, "agent_status": "online"}], "next_cursor": next});
+    let page =
+        |name: &str, next: Value| json!({"assets": [{"name": name, "agent_status": "online"}], "next_cursor": next});
     let console = StandIn::start(vec![
         ("GET", "/assets?status=online&limit=3", 200, page("first", json!("c"))),
         ("GET", "/assets?status=online&limit=2&cursor=c", 200, page("second", Value::Null)),

@@ -106,7 +106,11 @@ async fn a_role_that_was_narrowed_marks_nothing() {
     let role = control.role("sync").expect("it exists");
     control.set_role("sync", Role { view_clients: [1].into(), ..role.clone() }).expect("it exists");
     let (run, parts) = fleet.sync(Kind::Devices).await;
-    assert_eq!((run.state, run.parts_done, run.parts), (State::Partial, 1, 4), "of the hidden clients nothing can be said");
+    assert_eq!(
+        (run.state, run.parts_done, run.parts),
+        (State::Partial, 1, 4),
+        "of the hidden clients nothing can be said"
+    );
     let cause = part(&parts, "client:2").error.as_deref().expect("it says why");
     assert!(cause.starts_with("Tactical does not show this client"), "{cause}");
     assert_eq!(missing(&fleet).await, [""; 0]);

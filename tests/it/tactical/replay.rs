@@ -154,7 +154,8 @@ async fn perform_on_alerts(client: &Client, call: &Call, exchange: &Exchange, js
         Call::Change(change) => client.change_alert(number(exchange), *change).await?,
         Call::BetaProbe => client.beta_probe().await?,
         Call::BetaAgents => {
-            let page = client.beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, 1, 100).await?;
+            let page =
+                client.beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, 1, 100).await?;
             assert_eq!((Some(page.count), page.has_next), (json["count"].as_u64(), json["next"].is_string()));
             agrees::each(&page.results, &json["results"], agrees::beta);
         }

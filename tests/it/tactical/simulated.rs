@@ -78,7 +78,10 @@ async fn the_beta_api_is_paged_to_its_end_or_said_to_be_off() {
     client.beta_probe().await.unwrap();
     let (mut found, mut page) = (BTreeSet::new(), 1);
     loop {
-        let answer = client.beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, page, 5).await.unwrap();
+        let answer = client
+            .beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, page, 5)
+            .await
+            .unwrap();
         found.extend(answer.results.into_iter().map(|agent| agent.agent_id));
         if !answer.has_next {
             break;
@@ -87,7 +90,10 @@ async fn the_beta_api_is_paged_to_its_end_or_said_to_be_off() {
     }
     assert!(page > 1, "more than one page was needed");
     assert_eq!(found, of_client(&control, 1));
-    assert!(matches!(client.beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, page + 1, 5).await, Err(Error::NotFound { .. })));
+    assert!(matches!(
+        client.beta_agents(&tactical::AgentFilter { client: Some(1), ..Default::default() }, page + 1, 5).await,
+        Err(Error::NotFound { .. })
+    ));
     control.set_beta(false);
     assert_eq!(client.beta_probe().await, Err(Error::BetaOff));
 }

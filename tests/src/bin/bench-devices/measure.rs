@@ -125,7 +125,12 @@ impl Meter {
         let row = sqlx::query(
             "select sum(record_size)::bigint, sum(fpi_size)::bigint from pg_get_wal_stats($1::pg_lsn, $2::pg_lsn)",
         );
-        let row = row.bind(from).bind(to).fetch_one(&mut self.sql).await.context("read the WAL back (wal_keep_size must hold a whole sync)")?;
+        let row = row
+            .bind(from)
+            .bind(to)
+            .fetch_one(&mut self.sql)
+            .await
+            .context("read the WAL back (wal_keep_size must hold a whole sync)")?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
