@@ -46,6 +46,27 @@ async fn settings_are_saved_in_parts_and_a_secret_is_never_shown() {
 }
 
 #[tokio::test]
+async fn another_server_wants_its_credentials_in_the_same_request() {
+    let (world, token) = start().await;
+    let (url, other) = ("https://api.example.com", "https://rmm.example.com");
+    put(&world, &token, json!({"instance_url": url, "api_key": "k".repeat(32)})).await.ok();
+    for (body, wanted) in [
+        (json!({"instance_url": other}), "`api_key`"),
+        (json!({"instance_url": other, "auth_mode": "knox", "username": "ada"}), "`username` and `password`"),
+    ] {
+        let refused = put(&world, &token, body).await;
+        refused.problem(422, "invalid");
+        assert!(refused.json["detail"].as_str().unwrap().contains(wanted), "{refused:?}");
+    }
+    assert_eq!(world.get(&token, &tactical("")).await.ok()["instance_url"], url, "nothing was saved");
+    put(&world, &token, json!({"instance_url": format!("{url}:443/"), "device_source": "beta"})).await.ok();
+    let saved =
+        put(&world, &token, json!({"instance_url": other, "username": "ada", "password": "p", "auth_mode": "knox"}));
+    let names: Vec<_> = saved.await.ok()["secrets"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+    assert_eq!(names, ["tacticalrmm_password", "tacticalrmm_username"], "the key of the other server is gone");
+}
+
+#[tokio::test]
 async fn what_is_no_setting_is_refused_by_name_and_a_bad_url_with_its_sentence() {
     let (world, token) = start().await;
     for (body, status, says) in [

@@ -104,3 +104,16 @@ async fn a_refusal_is_no_failure() {
     }
     enter(&gate).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_beside_shares_the_places_and_not_the_breaker() {
+    let gate = Gate::new();
+    let beside = gate.beside();
+    gate.state().closed_until = Some(Instant::now() + OPEN_FOR);
+    let one = beside.enter(Lane::Api, Duration::ZERO).await.expect("its own breaker is shut");
+    let _two = beside.enter(Lane::Api, Duration::ZERO).await.expect("there are two places");
+    gate.state().closed_until = None;
+    assert!(matches!(gate.enter(Lane::Api, Duration::from_secs(1)).await, Err(Error::Busy)));
+    drop(one);
+    assert!(gate.enter(Lane::Api, Duration::from_secs(1)).await.is_ok());
+}

@@ -209,3 +209,29 @@ async fn closed_port() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free loopback port can be bound");
     format!("http://{}", listener.local_addr().expect("it is bound"))
 }
+
+#[tokio::test]
+async fn of_two_tests_at_once_the_second_is_told_so_and_a_disconnect_is_not_undone() {
+    let simulator = simulator().await;
+    let bench = Bench::connected(&simulator.base_url(), Who::Key(key::SYNC)).await;
+    let slow = FaultKind::Slow { delay_ms: 3_000 };
+    simulator.control().add_fault(Fault { path_prefix: "/clients/".to_owned(), kind: slow, requests: Some(1) });
+    let connections = bench.connections();
+    let first = {
+        let (connections, tenant) = (connections.clone(), bench.tenant);
+        tokio::spawn(async move { connections.test(tenant, None, "the first").await.expect("it answers") })
+    };
+    tests::until(tests::DEADLINE, async || {
+        if super::served(&simulator, "/core/dashinfo/") > 0 { Ok(()) } else { Err("it has not begun") }
+    })
+    .await;
+    let second = connections.test(bench.tenant, None, "the second").await.expect("it answers");
+    assert_eq!(second.outcome.word(), "test_busy");
+    let entry = bench.entry("integration.disconnect");
+    assert!(store::connection::disconnect(&bench.store(), bench.tenant, &entry).await.unwrap());
+    let first = first.await.expect("it does not panic");
+    assert_eq!((first.outcome.word(), first.is_active), ("settings_changed", false));
+    let found = store::connection::find(&bench.store(), bench.tenant).await.unwrap().expect("it is there");
+    assert!(!found.is_active && found.tested_at.is_none());
+    assert_eq!(connections.test(bench.tenant, None, "the third").await.unwrap().outcome.word(), "no_secret");
+}
