@@ -222,6 +222,25 @@ async fn there_is_nothing_to_confirm_or_merge_where_nothing_is() {
 }
 
 #[tokio::test]
+async fn five_thousand_mappings_are_changed_at_once_and_not_one_more() {
+    let (world, token) = start().await;
+    // the limit of a body that the console has by itself
+    let mut config = support::config(world.database.url());
+    config.limits.body_bytes_max = 1024 * 1024;
+    let vault = vault::Vault::open(&config.vault).unwrap();
+    let router = console::router(std::sync::Arc::new(console::App::new(&config, world.store.clone(), vault).unwrap()));
+    for (count, status, word) in [(0, 422, "invalid"), (5_000, 404, "not-found"), (5_001, 422, "invalid")] {
+        let change = |number| {
+            json!({"mapping_id": Uuid::from_u128(number), "client_id": world.client_id, "auto_sync": false,
+                "accept_proposal": false})
+        };
+        let body = json!({"mappings": (0..count).map(change).collect::<Vec<_>>()}).to_string();
+        let answer = ask(&router, "PATCH", &tactical("/organization-mappings"), Some(&token), &body).await;
+        answer.problem(status, word);
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_without_a_connection_is_told_so() {
     let (world, _) = start().await;
     let (_, token) = make(&world.store, None, &Permission::ALL, None).await;

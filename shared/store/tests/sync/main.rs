@@ -4,6 +4,7 @@
 mod adopt;
 mod fence;
 mod identity;
+mod limits;
 mod merge;
 mod missing;
 mod organization;
