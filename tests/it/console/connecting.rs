@@ -21,8 +21,12 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with_agents(40).await
+    }
+
+    async fn with_agents(agents: u32) -> Self {
         let server = SimulatorConfig {
-            agents: 40,
+            agents,
             clients: 4,
             sites_per_client: 2,
             online_percent: 100,
@@ -106,8 +110,8 @@ async fn saving_the_settings_leaves_the_schedules_and_all_else_in_them_as_they_w
         json!({}),
         json!({"device_source": "beta"}),
         json!({"device_source": "classic", "api_key": key::SYNC}),
-        json!({"instance_url": url.replace("127.0.0.1", "localhost")}),
-        json!({"instance_url": url}),
+        json!({"instance_url": url.replace("127.0.0.1", "localhost"), "api_key": key::SYNC}),
+        json!({"instance_url": url, "api_key": key::SYNC}),
     ] {
         world.ok(Method::PUT, "", Some(body.clone())).await;
         assert_eq!(world.settings().await, theirs, "{body}");
@@ -125,7 +129,7 @@ async fn saving_the_settings_leaves_the_schedules_and_all_else_in_them_as_they_w
 
 #[tokio::test]
 async fn coverage_counts_the_agents_that_will_call_and_names_the_others() {
-    let world = World::start().await;
+    let world = World::with_agents(130).await;
     world.fleet.connect_tactical(key::ADMIN).await;
     let control = world.fleet.simulator().control();
     let mut webhook = WebhookSettings::muster(&world.fleet.webhook_url(), &world.fleet.connection().secret);
@@ -135,8 +139,8 @@ async fn coverage_counts_the_agents_that_will_call_and_names_the_others() {
     assert!(!silent.is_empty() && !calling.is_empty());
 
     let coverage = world.ok(Method::GET, "/coverage", None).await;
-    assert_eq!(coverage["sentence"], format!("{} of 40 agents will call you.", calling.len()), "{coverage}");
-    assert_eq!((&coverage["agents"], &coverage["covered"]), (&json!(40), &json!(calling.len())), "{coverage}");
+    assert_eq!(coverage["sentence"], format!("{} of 130 agents will call you.", calling.len()), "{coverage}");
+    assert_eq!((&coverage["agents"], &coverage["covered"]), (&json!(130), &json!(calling.len())), "{coverage}");
     assert_eq!(coverage["without_template"], silent.len(), "{coverage}");
     let named: BTreeSet<&str> = (coverage["uncovered"].as_array().expect("a list").iter())
         .filter_map(|agent| agent["agent_id"].as_str())
@@ -148,9 +152,15 @@ async fn coverage_counts_the_agents_that_will_call_and_names_the_others() {
     let other = WebhookSettings::muster(&world.fleet.webhook_url(), "canary-of-another-secret");
     control.set_webhook(Some(WebhookSettings { failure: other.failure, ..webhook }));
     let coverage = world.ok(Method::GET, "/coverage", None).await;
-    assert_eq!(coverage["sentence"], "0 of 40 agents will call you.", "{coverage}");
+    assert_eq!(coverage["sentence"], "0 of 130 agents will call you.", "{coverage}");
     let text = coverage.to_string();
     assert!(text.contains("another secret") && !text.contains("canary"), "{text}");
+
+    // where nobody has a template, a hundred are named and all are counted
+    control.set_webhook(None);
+    let coverage = world.ok(Method::GET, "/coverage", None).await;
+    assert_eq!((&coverage["covered"], &coverage["without_template"]), (&json!(0), &json!(130)), "{coverage}");
+    assert_eq!(coverage["uncovered"].as_array().map(Vec::len), Some(100));
 }
 
 /// (18) of what the incumbent gets wrong, with the whole of the disconnect.
