@@ -101,7 +101,7 @@ postgres_start() { # instance: sets DATABASE_URL
   [[ -x $bin/postgres ]] || die "PostgreSQL is not installed: run ./dev setup"
   if [[ $instance == test ]]; then
     # nobody needs the tests' databases after a crash
-    settings=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0)
+    settings=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_senders=0)
   fi
   # what was written to the log is counted afterwards, and no checkpoint but those that were asked for repeats whole pages
   [[ $instance != bench ]] || settings=(-c max_wal_size=16GB -c wal_keep_size=8GB -c checkpoint_timeout=1d)
