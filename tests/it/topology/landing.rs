@@ -42,12 +42,12 @@ async fn a_message_returned_beyond_the_delivery_limit_lies_in_the_landing_with_t
 async fn an_unrouted_message_says_that_nobody_takes_its_key() {
     let vhost = Vhost::create().await;
     let running = RunningPublisher::start(&vhost.config(), "publish").await;
-    running.publisher.publish(outgoing(WORK, "sync-worker.main.x.v1", 1)).await.expect("it is confirmed");
+    running.publisher.publish(outgoing(WORK, "no-worker.main.x.v1", 1)).await.expect("it is confirmed");
     let (mut landing, _stop) = landing(&vhost);
     let verdict = take(&mut landing, 1).await[0].verdict();
     assert_eq!(
         (verdict.class.as_str(), verdict.reason.as_str()),
-        ("unrouted", "no queue takes the key sync-worker.main.x.v1")
+        ("unrouted", "no queue takes the key no-worker.main.x.v1")
     );
 }
 
