@@ -145,10 +145,15 @@ fn is_without_schema(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
 }
 
+/// In the driver's text where a connection ends before the server has said whether it speaks TLS.
+const HANDSHAKE: &str = "response from SSLRequest";
+
 /// The class of a driver's error.
 fn class_of(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::Database(error) => error.code().map_or(Class::RETRY, |code| class_of_sqlstate(&code)),
+        // a connection that ends within its handshake; the driver has no variant of its own for it
+        sqlx::Error::Protocol(text) if text.contains(HANDSHAKE) => Class::Outage,
         // no connection, none to be had, or one that broke
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -273,6 +278,7 @@ mod tests {
             (sqlx::Error::Decode("odd".into()), Class::RETRY),
             (sqlx::Error::RowNotFound, Class::RETRY),
             (sqlx::Error::Protocol("odd".to_owned()), Class::RETRY),
+            (sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned()), Class::Outage),
         ];
         for (error, class) in table {
             let text = error.to_string();

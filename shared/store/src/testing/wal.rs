@@ -32,7 +32,8 @@ pub struct Wal {
 /// When the server is gone or has no such extension.
 pub async fn wal_bytes<T>(database: &TestDatabase, checkpoint: bool, work: impl Future<Output = T>) -> (T, Wal) {
     let mut connection = database.connect().await;
-    sqlx::raw_sql("create extension if not exists pg_walinspect")
+    // the end of what is measured must be on disk, also where the server's commits do not wait for that
+    sqlx::raw_sql("set synchronous_commit = on; create extension if not exists pg_walinspect")
         .execute(&mut connection)
         .await
         .expect("the role may create the extension");
