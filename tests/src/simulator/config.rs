@@ -4,13 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Utc};
+use contract::webhook::{FAILURE_BODY, RESOLVED_BODY};
 use serde::{Deserialize, Serialize};
-
-/// The failure body that Muster shows to its users: ids and enums only, so that nothing can break the JSON.
-pub const FAILURE_BODY: &str = r#"{"event":"trigger","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
-
-/// The resolved body that Muster shows to its users.
-pub const RESOLVED_BODY: &str = r#"{"event":"resolve","alert_id":{{alert.id}},"alert_type":"{{alert.alert_type}}","severity":"{{alert.severity}}","agent_id":"{{agent.agent_id}}","client_id":{{client.id}},"site_id":{{site.id}},"alert_time":"{{alert.alert_time}}"}"#;
 
 /// A simulated server; `SimulatorConfig::default()` is a healthy small one on a free port.
 #[derive(Debug, Clone)]

@@ -69,13 +69,14 @@ pub use self::accounts::{PASSWORD, Role, TOTP_SECRET, key, totp_code};
 pub use self::alert::{ResolvedBy, Severity, Source};
 pub use self::alerting::Outcome;
 pub use self::clock::{Clock, iso};
-pub use self::config::{FAILURE_BODY, Notify, RESOLVED_BODY, SimulatorConfig, UrlAction, WebhookSettings};
+pub use self::config::{Notify, SimulatorConfig, UrlAction, WebhookSettings};
 pub use self::control::{AgentTruth, Control, NoSuch, Replacement};
 pub use self::core::SERVER_VERSION;
 pub use self::faults::{Fault, FaultKind};
 pub use self::ledger::{AlertTruth, Occasion, SentWebhook};
 pub use self::software::Program;
 pub use self::traffic::Served;
+pub use contract::webhook::{FAILURE_BODY, RESOLVED_BODY};
 
 use self::server::Shared;
 use self::world::World;
