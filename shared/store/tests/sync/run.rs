@@ -132,8 +132,9 @@ async fn planning_again_keeps_what_is_done_and_sends_what_is_open() {
     let (_, parts) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
     let states: Vec<_> = parts.iter().map(|part| (part.name.as_str(), part.state.as_str())).collect();
     assert_eq!(states, [("client:1", "done"), ("client:2", "open"), ("client:3", "open")]);
-    let sent = "select string_agg(convert_from(body, 'UTF8')::json -> 'part' ->> 'name', ',' order by outbox_id) from muster.outbox
-                where (convert_from(body, 'UTF8')::json -> 'part' ->> 'epoch')::int = 2";
+    let sent = "select string_agg(part ->> 'name', ',' order by part ->> 'name')
+                from (select convert_from(body, 'UTF8')::json -> 'part' as part from muster.outbox) message
+                where (part ->> 'epoch')::int = 2";
     assert_eq!(world.text(sent).await, "client:2,client:3");
     assert_eq!(run::begin_part(&world.store, &taken, "client:1").await.unwrap(), None, "it is done");
 }
