@@ -1,5 +1,7 @@
 -- How many of a tenant's devices are in which state, and how old that knowledge is; always one row. An agent counts once:
 -- an asset of it that AlgaPSA made beside the one that it is is no device of its own.
+-- `offset 0` fences each look-up: tables that a first sync has just filled have no statistics, and the planner would read
+-- all of the tenant's agents for each of its devices
 select count(*) filter (where missing_since is null and agent_status = 'online') as "online!",
        count(*) filter (where missing_since is null and agent_status = 'offline') as "offline!",
        count(*) filter (where missing_since is null and agent_status = 'overdue') as "overdue!",
@@ -14,18 +16,24 @@ from (
            case when g.missing_since is null then greatest(a.last_rmm_sync_at, l.last_synced_at)
                 else a.last_rmm_sync_at end as observed_at
     from assets a
-    left join rmm_integrations i on i.tenant = a.tenant and i.provider = $2
-    left join muster.agent g
-        on g.tenant = a.tenant and g.integration_id = i.integration_id and g.agent_id = a.rmm_device_id
-        and g.asset_id = a.asset_id
-    left join rmm_organization_mappings l
-        on l.tenant = a.tenant and l.integration_id = i.integration_id
-        and l.external_organization_id = g.external_client_id
+    left join lateral (
+        select g.asset_id, g.external_client_id, g.missing_since
+        from muster.agent g
+        where g.tenant = $1 and g.agent_id = a.rmm_device_id
+          and g.integration_id = (select integration_id from rmm_integrations where tenant = $1 and provider = $2)
+        offset 0
+    ) o on true
+    left join lateral (
+        select o.external_client_id, o.missing_since where o.asset_id = a.asset_id
+    ) g on true
+    left join lateral (
+        select m.last_synced_at
+        from rmm_organization_mappings m
+        where m.tenant = $1 and m.external_organization_id = g.external_client_id
+          and m.integration_id = (select integration_id from rmm_integrations where tenant = $1 and provider = $2)
+        offset 0
+    ) l on true
     where a.tenant = $1 and a.rmm_provider = $2
-      and not exists (
-          select from muster.agent o
-          join assets b on b.tenant = o.tenant and b.asset_id = o.asset_id
-          where o.tenant = a.tenant and o.integration_id = i.integration_id and o.agent_id = a.rmm_device_id
-            and b.asset_id <> a.asset_id
-      )
+      and (o.asset_id is null or o.asset_id = a.asset_id
+           or not exists (select from assets b where b.tenant = $1 and b.asset_id = o.asset_id))
 ) device

@@ -8,6 +8,7 @@ mod integration;
 mod migrate;
 mod outbox;
 mod parked;
+mod plan;
 mod secret;
 mod tenant;
 mod token;

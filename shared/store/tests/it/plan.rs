@@ -1,0 +1,123 @@
+//! What is asked right after a first sync, when no table has statistics yet: the work must grow with the devices, not with
+//! their square.
+
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use store::testing::TestDatabase;
+
+/// As many devices, agents and alerts as the tables get; each with each other would be two thousand times as much work.
+const DEVICES: u64 = 2_000;
+/// Rows that all nodes of a plan together may touch for one device: some look-ups and a sort.
+const ROWS_A_DEVICE_MAX: f64 = 20.0;
+
+/// A first sync's rows, and nobody who looks at them: what autovacuum does sooner or later must not happen here.
+const FILL: &str = "
+do $$
+declare name regclass;
+begin
+    for name in select oid::regclass from pg_class
+        where relkind = 'r' and relnamespace in ('public'::regnamespace, 'muster'::regnamespace)
+    loop
+        execute format('alter table %s set (autovacuum_enabled = off)', name);
+    end loop;
+end
+$$;
+insert into tenants (tenant) values ('00000000-0000-0000-0000-000000000001');
+insert into clients (tenant, client_id, client_name)
+    values ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-00000000000c', 'Acme');
+insert into rmm_integrations (tenant, integration_id, provider, is_active)
+    values ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002', 'tacticalrmm', true);
+insert into rmm_organization_mappings (tenant, integration_id, external_organization_id, client_id, last_synced_at)
+    select tenant, integration_id, n::text, '00000000-0000-0000-0000-00000000000c', now()
+    from rmm_integrations, generate_series(1, 20) n;
+insert into assets (tenant, asset_id, client_id, asset_tag, name, status, asset_type, rmm_provider, rmm_device_id,
+        rmm_organization_id, agent_status, last_rmm_sync_at)
+    select tenant, md5(n::text)::uuid, client_id, 'tactical:' || n, 'HOST' || n, 'active',
+        case when n % 5 = 0 then 'server' else 'workstation' end, 'tacticalrmm', lpad(n::text, 40, 'A'),
+        (n % 20 + 1)::text, 'online', now()
+    from clients, generate_series(1, 2000) n;
+insert into muster.agent (tenant, integration_id, agent_id, asset_id, external_client_id)
+    select a.tenant, i.integration_id, a.rmm_device_id, a.asset_id, a.rmm_organization_id
+    from assets a, rmm_integrations i;
+insert into workstation_assets (tenant, asset_id) select tenant, asset_id from assets where asset_type = 'workstation';
+insert into server_assets (tenant, asset_id) select tenant, asset_id from assets where asset_type = 'server';
+insert into rmm_alerts (tenant, alert_id, integration_id, external_alert_id, external_device_id, severity, triggered_at)
+    select a.tenant, a.asset_id, i.integration_id, a.rmm_device_id, a.rmm_device_id, 'critical', now()
+    from assets a, rmm_integrations i;
+insert into muster.alert_state (tenant, alert_id, integration_id, external_alert_id, agent_id)
+    select tenant, alert_id, integration_id, external_alert_id, external_device_id from rmm_alerts;
+-- arguments that `execute` takes, in one order
+create function tenants() returns uuid[] return (select array_agg(tenant order by alert_id) from muster.alert_state);
+create function alerts() returns uuid[] return (select array_agg(alert_id order by alert_id) from muster.alert_state);
+create function agents() returns text[] return (select array_agg(agent_id order by alert_id) from muster.alert_state);
+create function ones() returns bigint[] return (select array_agg(1) from muster.alert_state);
+";
+
+const TENANT: &str = "'00000000-0000-0000-0000-000000000001'";
+
+/// Name, statement, and what is asked.
+fn statements() -> [(&'static str, &'static str, String); 6] {
+    [
+        ("fleet", include_str!("../../sql/view/fleet.sql"), format!("{TENANT}, 'tacticalrmm'")),
+        (
+            "assets",
+            include_str!("../../sql/view/assets.sql"),
+            format!("{TENANT}, 'tacticalrmm', null, null, null, null, null, null, null, 101"),
+        ),
+        (
+            "assets_searched_in_vain",
+            include_str!("../../sql/view/assets.sql"),
+            format!("{TENANT}, 'tacticalrmm', null, 'online', null, null, false, 'nobody', null, 101"),
+        ),
+        (
+            "alerts",
+            include_str!("../../sql/view/alerts.sql"),
+            format!("{TENANT}, 'tacticalrmm', null, null, null, null, null, null, 101"),
+        ),
+        // the asset of each alert has the alert's id
+        (
+            "link_states",
+            include_str!("../../sql/alert/link_states.sql"),
+            "tenants(), alerts(), agents(), alerts()".to_owned(),
+        ),
+        (
+            "link_alerts",
+            include_str!("../../sql/alert/link_alerts.sql"),
+            "tenants(), alerts(), alerts(), ones(), now()".to_owned(),
+        ),
+    ]
+}
+
+async fn run(connection: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.expect("it runs");
+}
+
+/// Rows that a plan's nodes made or looked at in vain.
+fn rows_of(node: &Value) -> f64 {
+    let number = |name: &str| node[name].as_f64().unwrap_or_default();
+    let touched = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Join Filter");
+    let below = node["Plans"].as_array().into_iter().flatten().map(rows_of).sum::<f64>();
+    touched * number("Actual Loops") + below
+}
+
+#[tokio::test]
+async fn without_statistics_a_fleet_is_read_once_and_not_once_for_each_device() {
+    let database = TestDatabase::create().await;
+    database.execute(FILL).await;
+    let mut connection = database.connect().await;
+    for (name, statement, arguments) in statements() {
+        run(&mut connection, format!("prepare {name} as {statement}")).await;
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            run(&mut connection, format!("set plan_cache_mode = {mode}; begin")).await;
+            let explain = format!("explain (analyze, timing off, format json) execute {name}({arguments})");
+            let plan: Value = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+                .persistent(false)
+                .fetch_one(&mut connection)
+                .await
+                .expect("it is explained");
+            run(&mut connection, "rollback".to_owned()).await;
+            let rows = rows_of(&plan[0]["Plan"]) / DEVICES as f64;
+            assert!(rows <= ROWS_A_DEVICE_MAX, "{name}, {mode}: {rows} rows for each device\n{plan:#}");
+        }
+    }
+}
