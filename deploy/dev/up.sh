@@ -148,7 +148,8 @@ cmd_up() { # [--detach]
   settings
   need_servers "${PRIVATE[@]}"
   step "building (the first time takes some minutes)"
-  cargo build --release --workspace --bins --locked || die "the build failed"
+  # --workspace: the same features, hence the same artefacts, as in every other build
+  cargo build --release --workspace "${CHILDREN[@]/#/--bin=}" --bin=muster --locked || die "the build failed"
   if [[ -z ${1:-} ]]; then supervise; else up_detached; fi
 }
 
