@@ -62,6 +62,16 @@ fn no_file_is_longer_than_the_ceiling() {
     }
 }
 
+/// cargo-deny cannot say it: a crate without wrappers is banned for good, and a wrapper that is not there is warned of.
+#[test]
+fn no_package_depends_on_the_harness() {
+    let manifests = files(root(), &["Cargo.toml"]);
+    let depends = |text: &str| text.lines().any(|line| line.starts_with("tests.") || line.starts_with("tests ="));
+    let found: Vec<String> = manifests.iter().filter(|it| depends(&it.1)).map(|it| it.0.clone()).collect();
+    none(&found, "nothing depends on `tests`");
+    assert!(manifests.len() > 10, "the test no longer finds the manifests");
+}
+
 #[test]
 fn every_metric_that_is_recorded_is_declared() {
     let mut recorded = 0;

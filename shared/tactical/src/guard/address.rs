@@ -58,9 +58,13 @@ const METADATA: [IpAddr; 6] = [
 
 /// Whether a connection may be made to the address: it is public, or in one of the operator's networks.
 pub(crate) fn is_permitted(address: IpAddr, allowed: &[IpNet]) -> bool {
-    // ::ffff:a.b.c.d is that IPv4 address; NAT64's well-known prefix leads to the one inside
+    // ::ffff:a.b.c.d is that IPv4 address
     let address = address.to_canonical();
-    let address = nat64(address).map_or(address, IpAddr::V4);
+    // NAT64's well-known prefix leads to the one inside, seen from the translator: what the operator allowed is this
+    // machine's 127.0.0.1 or 10.0.0.1 and not that one's, and RFC 6052 forbids such a translation anyway
+    if let Some(inside) = nat64(address).map(IpAddr::V4) {
+        return is_public(inside) && !METADATA.contains(&inside);
+    }
     if METADATA.contains(&address) {
         return allowed.contains(&IpNet::from(address));
     }

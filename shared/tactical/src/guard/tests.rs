@@ -206,6 +206,21 @@ fn an_operators_network_opens_itself_alone() {
 }
 
 #[test]
+fn what_is_open_here_is_not_open_behind_a_translator() {
+    let wide = config(true, &["127.0.0.0/8", "10.0.0.0/8", "168.63.129.16/32", "0.0.0.0/0", "::/0"]);
+    for (here, there) in [
+        ("http://[::ffff:7f00:1]", "http://[64:ff9b::7f00:1]"),
+        ("https://127.0.0.1", "https://[64:ff9b::127.0.0.1]"),
+        ("https://10.1.2.3", "https://[64:ff9b::a01:203]"),
+        ("https://168.63.129.16", "https://[64:ff9b::168.63.129.16]"),
+    ] {
+        assert!(check(here, &wide).is_ok(), "{here}");
+        assert_eq!(check(there, &wide), Err(UrlError::Address), "{there}");
+    }
+    assert!(check("https://[64:ff9b::8.8.8.8]", &wide).is_ok());
+}
+
+#[test]
 fn a_metadata_service_is_opened_by_its_own_address_only() {
     let wide = config(false, &["0.0.0.0/0", "169.254.0.0/16", "::/0"]);
     for url in ["https://169.254.169.254", "https://[::ffff:169.254.169.254]", "https://[64:ff9b::169.254.169.254]"] {
