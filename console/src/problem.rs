@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+pub(crate) use fault::sentence;
 use fault::{Class, Classify as _};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -253,15 +254,6 @@ impl From<connection::Error> for Problem {
     }
 }
 
-/// A lower-case clause without a full stop, as errors have it, made a sentence.
-pub(crate) fn sentence(clause: &str) -> String {
-    let mut chars = clause.trim().chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let rest = chars.as_str();
-    let stop = if rest.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{rest}{stop}")
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = ProblemBody {
@@ -291,13 +283,6 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clause_becomes_a_sentence() {
-        assert_eq!(sentence("the client is another tenant's"), "The client is another tenant's.");
-        assert_eq!(sentence("Ärger!"), "Ärger!");
-        assert_eq!(sentence(""), ".");
-    }
 
     #[test]
     fn a_failure_of_ours_is_told_without_its_cause() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fault::sentence;
 use tactical::{AuthFault, UrlError};
 
 use crate::version::VERSION_MIN_TEXT;
@@ -84,7 +85,7 @@ impl Outcome {
             Self::Ok => "Tactical answers everything that a sync needs.".to_owned(),
             Self::NoUrl => "No URL of a Tactical server has been saved.".to_owned(),
             Self::NoSecret { name } => format!("The secret {name} has not been entered."),
-            Self::SecretUnreadable { reason } => as_sentence(reason),
+            Self::SecretUnreadable { reason } => sentence(reason),
             Self::CodeNeeded => "User and password are right, and the account asks for a TOTP code.".to_owned(),
             Self::CodeRefused => "User and password are right, and the TOTP code is not.".to_owned(),
             Self::LoginLater { after } => {
@@ -142,10 +143,13 @@ impl Outcome {
 
 fn failed(error: &tactical::Error) -> String {
     match error {
-        tactical::Error::BadUrl(error) => as_sentence(&error.to_string()),
+        tactical::Error::BadUrl(error) => sentence(&error.to_string()),
         tactical::Error::NotResolved { host } => format!("The name {host} does not resolve to an address."),
         tactical::Error::AddressRefused { host } => format!("The name {host} leads to an address that is not public."),
-        tactical::Error::Refused { host, .. } => format!("Nobody answers at {host} on that port."),
+        tactical::Error::Refused { host, reason } => format!("Nobody answers at {host} on that port: {reason}."),
+        tactical::Error::NoHttp { host, reason } => {
+            format!("Somebody takes connections at {host} on that port, but does not answer with HTTP: {reason}.")
+        }
         tactical::Error::Tls { host, reason } => format!("No secure connection to {host}: {reason}."),
         tactical::Error::WrongHost { host } => {
             format!("The host {host} answers with a web page: this is the dashboard host; use the api. host.")
@@ -160,17 +164,16 @@ fn failed(error: &tactical::Error) -> String {
             "The user that the API key belongs to is inactive or deleted.".to_owned()
         }
         tactical::Error::BetaOff => "The beta source is chosen, and the server's beta API is off.".to_owned(),
+        tactical::Error::NoSuchRoute { host, endpoint } => {
+            format!("The host {host} answers, but not like Tactical: it does not know {endpoint}.")
+        }
+        tactical::Error::Unreadable { endpoint, reason } => {
+            format!("The server answers, but not like Tactical: its answer to {endpoint} cannot be read ({reason}).")
+        }
         tactical::Error::BadCredentials => "The server refuses user and password.".to_owned(),
         tactical::Error::Throttled { .. } => "The server answers that there were too many requests.".to_owned(),
-        other => as_sentence(&fault::chain(other)),
+        other => sentence(&fault::chain(other)),
     }
-}
-
-/// An error's text, which begins small and has no end, as a sentence.
-fn as_sentence(text: &str) -> String {
-    let mut chars = text.trim_end_matches('.').chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", chars.as_str())
 }
 
 #[cfg(test)]
@@ -200,11 +203,14 @@ mod tests {
             ("no_secret", Outcome::NoSecret { name: "tacticalrmm_api_key" }, "tacticalrmm_api_key"),
             ("secret_unreadable", Outcome::SecretUnreadable { reason: reason() }, "The reason"),
             ("not_a_url", failed(E::BadUrl(UrlError::NotAUrl)), "not a URL"),
-            ("not_a_url", failed(E::BadUrl(UrlError::Http)), "https://"),
+            ("not_a_url", failed(E::BadUrl(UrlError::Http)), "http://"),
             ("address_not_allowed", failed(E::BadUrl(UrlError::Address)), "not public"),
             ("address_not_allowed", failed(E::AddressRefused { host: host() }), "not public"),
             ("not_resolved", failed(E::NotResolved { host: host() }), "does not resolve"),
             ("refused", failed(E::Refused { host: host(), reason: reason() }), "Nobody answers"),
+            ("no_http", failed(E::NoHttp { host: host(), reason: reason() }), "does not answer with HTTP"),
+            ("no_such_route", failed(E::NoSuchRoute { host: host(), endpoint: "/" }), "but not like Tactical"),
+            ("unreadable", failed(E::Unreadable { endpoint: "/", reason: reason() }), "but not like Tactical"),
             ("tls", failed(E::Tls { host: host(), reason: reason() }), "the reason"),
             ("wrong_host", failed(E::WrongHost { host: host() }), "this is the dashboard host; use the api. host"),
             ("host_not_allowed", failed(E::HostNotAllowed { host: host() }), "does not accept"),
@@ -240,6 +246,23 @@ mod tests {
                 );
             }
             assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_says_nothing_that_the_sentence_has_said() {
+        use tactical::UrlError as U;
+        let urls = [U::Empty, U::NotAUrl, U::Scheme, U::Http, U::UserInfo, U::Path, U::Query, U::Fragment, U::Port(22)];
+        let urls = urls.into_iter().chain([U::TooLong, U::Address]).map(|it| failed(tactical::Error::BadUrl(it)));
+        for outcome in urls.chain(all().into_iter().map(|it| it.1)) {
+            let (said, remedy) = (outcome.sentence(), outcome.remedy());
+            let fours = |text: &str| {
+                let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+                words.windows(4).map(|four| four.join(" ")).collect::<std::collections::HashSet<_>>()
+            };
+            let twice: Vec<_> = fours(&said).intersection(&fours(remedy)).cloned().collect();
+            assert!(twice.is_empty(), "{said} {remedy}: {twice:?}");
+            assert!(!said.contains("..") && !remedy.contains(".."), "{said} {remedy}");
         }
     }
 

@@ -109,6 +109,16 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
+/// An error's text, which begins small and has no end, as a sentence for a person.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let rest = chars.as_str();
+    let stop = if rest.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{rest}{stop}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +136,14 @@ mod tests {
     fn fails() -> Result<(), JobError> {
         Err(Outer(std::io::Error::other("connection reset")))?;
         Ok(())
+    }
+
+    #[test]
+    fn a_clause_becomes_a_sentence_with_one_end() {
+        assert_eq!(sentence("the client is another tenant's"), "The client is another tenant's.");
+        assert_eq!(sentence(" there is nothing at this address. "), "There is nothing at this address.");
+        assert_eq!(sentence("Ärger!"), "Ärger!");
+        assert_eq!(sentence(""), ".");
     }
 
     #[test]

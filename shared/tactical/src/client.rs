@@ -156,7 +156,8 @@ impl Client {
             let after_ms = millis(self.limits.connect_timeout);
             return Error::Timeout { endpoint, wait: Wait::Connect, after_ms };
         }
-        Error::Refused { host, reason: cut(&innermost) }
+        let reason = cut(&innermost);
+        if error.is_connect() { Error::Refused { host, reason } } else { Error::NoHttp { host, reason } }
     }
 }
 

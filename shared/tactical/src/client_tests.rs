@@ -92,7 +92,13 @@ async fn each_way_of_not_being_reached_has_its_own_error() {
 
     let hangs_up = Server::start(|socket| async move { drop(socket) }).await;
     let error = hangs_up.client(&local()).health().await.unwrap_err();
-    assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+    assert!(matches!(error, Error::NoHttp { .. }), "{error:?}");
+
+    // somebody is there and speaks something else
+    for greeting in ["SSH-2.0-OpenSSH_9.2\r\n", "-ERR unknown command\r\n", "220 mail.example.com ESMTP\r\n"] {
+        let error = Server::saying(greeting.to_owned()).await.client(&local()).health().await.unwrap_err();
+        assert!(matches!(error, Error::NoHttp { .. }), "{greeting}: {error:?}");
+    }
 }
 
 #[tokio::test]

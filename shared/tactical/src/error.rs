@@ -56,12 +56,20 @@ pub enum Error {
         /// The name that was looked up.
         host: String,
     },
-    /// Nobody listens there, or the connection broke before an answer.
+    /// Nobody listens there, or no way leads there.
     #[error("cannot connect to {host}: {reason}")]
     Refused {
         /// The host that was spoken to.
         host: String,
         /// What the system said.
+        reason: String,
+    },
+    /// Somebody listens there, and what came is no HTTP, or nothing before the connection broke.
+    #[error("no HTTP answer from {host}: {reason}")]
+    NoHttp {
+        /// The host that was spoken to.
+        host: String,
+        /// What the HTTP library said.
         reason: String,
     },
     /// The certificate is not trusted, or there is no TLS.
@@ -97,7 +105,7 @@ pub enum Error {
         host: String,
     },
     /// The route is unknown: no Tactical API, or another version.
-    #[error("{host} does not know {endpoint}")]
+    #[error("{host} answers, but not like Tactical: it does not know {endpoint}")]
     NoSuchRoute {
         /// The host that was spoken to.
         host: String,
@@ -231,6 +239,7 @@ impl Classify for Error {
             Self::Throttled { after } | Self::Server { after, .. } => Class::Retryable { after: *after },
             Self::NotResolved { .. }
             | Self::Refused { .. }
+            | Self::NoHttp { .. }
             | Self::Timeout { .. }
             | Self::Truncated { .. }
             | Self::AgentAway
@@ -268,6 +277,7 @@ impl Error {
             Self::NotResolved { .. } => "not_resolved",
             Self::AddressRefused { .. } => "address_refused",
             Self::Refused { .. } => "refused",
+            Self::NoHttp { .. } => "no_http",
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::WrongHost { .. } => "wrong_host",
@@ -297,83 +307,13 @@ impl Error {
         }
     }
 
-    /// What a person can do about it, in one sentence or two.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::BadUrl(_) => "Give the address of the API host and nothing more, such as https://api.example.com.",
-            Self::UnusableKey => "Copy the key from Tactical again: it is 32 letters and digits.",
-            Self::NotResolved { .. } => "Check the spelling of the host name, and that its DNS record is public.",
-            Self::AddressRefused { .. } => {
-                "Use the server's public name. For a server in your own network the operator allows that network with \
-                 --tactical-allow-networks."
-            }
-            Self::Refused { .. } => {
-                "Check that the server runs and that its firewall lets this system in on that port."
-            }
-            Self::Tls { .. } => {
-                "Check that the certificate is valid for this host name, has not expired, is sent with its \
-                 intermediate certificates, and that the port speaks TLS."
-            }
-            Self::Timeout { .. } => {
-                "Check that the server is up and not overloaded, and that no firewall drops the packets; then try again."
-            }
-            Self::WrongHost { .. } => {
-                "This is the dashboard host; use the API host, usually api. in place of rmm. in the name."
-            }
-            Self::HostNotAllowed { .. } => {
-                "Use exactly the API host name that Tactical was installed with (ALLOWED_HOSTS in its local_settings.py)."
-            }
-            Self::NoSuchRoute { .. } => "Check that this is Tactical's API host, and that Tactical is up to date.",
-            Self::Unauthorized(AuthFault::Missing) => {
-                "Enter an API key; if one is entered, a proxy in front of the server removes the X-API-KEY header."
-            }
-            Self::Unauthorized(AuthFault::Invalid) => {
-                "Make an API key in Tactical (Settings, Global Settings, API Keys) and enter it; with a login, log in again."
-            }
-            Self::Unauthorized(AuthFault::Expired) => {
-                "Make a new API key in Tactical, or move this one's expiration date."
-            }
-            Self::Unauthorized(AuthFault::Inactive) => {
-                "Switch the key's user on in Tactical, or make a key for another."
-            }
-            Self::Forbidden { .. } => {
-                "Give the user's role the permission in Tactical (Settings, Permissions Manager), and the clients it is to see."
-            }
-            Self::Blocked { .. } => "Let this system through the firewall or proxy in front of Tactical.",
-            Self::NotFound { .. } => "It was deleted in Tactical, or the role does not see it.",
-            Self::BetaOff => {
-                "Use the standard source, or set BETA_API_ENABLED = True in Tactical's local_settings.py and restart it."
-            }
-            Self::BadRequest { .. } => "Update Tactical or this system: the two do not understand each other here.",
-            Self::BadCredentials => {
-                "Check user name, password and code; the user may not be an SSO user nor have its dashboard login blocked."
-            }
-            Self::Throttled { .. } => "Wait as long as the server asks; it allows ten logins a minute and 300 a day.",
-            Self::Server { .. } => "Look at Tactical's own log; while it is being updated this passes by itself.",
-            Self::Redirected { .. } => "Enter the address that the server leads to, if it is Tactical's API host.",
-            Self::TooLarge { .. } => {
-                "Ask the operator to raise the limit (--tactical-…-bytes-max) if the fleet is that large."
-            }
-            Self::Truncated { .. } => {
-                "It is tried again; if it stays so, look at the proxy's limits in front of Tactical."
-            }
-            Self::Unreadable { .. } => {
-                "Check that this is Tactical's API host, and that nothing in front changes its answers."
-            }
-            Self::AgentAway => "Check that the device is on and its agent connected.",
-            Self::AgentTimeout => "Look at the agent's history in Tactical whether it ran, or allow it more time.",
-            Self::NatsDown => "Restart the services nats and nats-api on the Tactical server.",
-            Self::BreakerOpen { .. } | Self::Busy => "Nothing: it is tried again by itself.",
-        }
-    }
-
     /// Whether it says that the server is unwell, which the breaker counts.
     pub(crate) fn is_server_fault(&self) -> bool {
         matches!(
             self,
             Self::NotResolved { .. }
                 | Self::Refused { .. }
+                | Self::NoHttp { .. }
                 | Self::Tls { .. }
                 | Self::Timeout { .. }
                 | Self::Server { .. }
@@ -382,8 +322,9 @@ impl Error {
     }
 }
 
-/// The beginning of a text of the server's, without its control characters.
+/// The beginning of a text of the server's, without its control characters and its full stop: it becomes part of an error,
+/// which has none.
 pub(crate) fn cut(text: &str) -> String {
     let kept: String = text.chars().take(TEXT_CHARS_MAX).collect();
-    kept.replace(|c: char| c.is_control(), " ").trim().to_owned()
+    kept.replace(|c: char| c.is_control(), " ").trim().trim_end_matches('.').to_owned()
 }

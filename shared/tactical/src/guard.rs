@@ -25,43 +25,37 @@ const PORT_MIN: u16 = 1024;
 #[non_exhaustive]
 pub enum UrlError {
     /// Nothing was given.
-    #[error("the URL is empty; give the address of the API host, such as https://api.example.com")]
+    #[error("the URL is empty")]
     Empty,
     /// More than 255 characters.
     #[error("the URL is longer than {URL_CHARS_MAX} characters")]
     TooLong,
     /// Not a URL at all.
-    #[error("this is not a URL; write it as https://api.example.com")]
+    #[error("this is not a URL")]
     NotAUrl,
     /// Another scheme than http and https, or none.
     #[error("the URL does not begin with https://")]
     Scheme,
     /// http, which the operator does not allow.
-    #[error("the URL begins with http://, which would send the API key in clear; use https://")]
+    #[error("the URL begins with http://, which would send the API key in clear")]
     Http,
     /// `user:password@`.
-    #[error("the URL holds a user name or a password; remove everything before the @")]
+    #[error("the URL holds a user name or a password")]
     UserInfo,
     /// A path: `/api` is the usual mistake.
-    #[error(
-        "the URL has a path; the API lies at the root of its host, so leave out everything after the host name \
-         (no /api, no /agents)"
-    )]
+    #[error("the URL has a path, and the API lies at the root of its host")]
     Path,
     /// `?…`
-    #[error("the URL has a query; leave out everything from the ? on")]
+    #[error("the URL has a query")]
     Query,
     /// `#…`
-    #[error("the URL has a fragment; leave out everything from the # on")]
+    #[error("the URL has a fragment")]
     Fragment,
     /// A port that nobody publishes Tactical on.
-    #[error("port {0} is not allowed; use 443 or a port from {PORT_MIN} on")]
+    #[error("port {0} is not allowed, as other services live below {PORT_MIN}")]
     Port(u16),
     /// An address or a name that is not public and not in the operator's list.
-    #[error(
-        "the URL points to an address that is not public; an operator can allow the network with \
-         --tactical-allow-networks"
-    )]
+    #[error("the URL points to an address that is not public")]
     Address,
 }
 

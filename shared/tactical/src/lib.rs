@@ -36,6 +36,7 @@ pub mod guard;
 mod lenient;
 mod organization;
 mod refusal;
+mod remedy;
 mod resolver;
 mod server;
 mod session;

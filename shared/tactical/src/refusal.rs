@@ -52,7 +52,10 @@ impl Refusal<'_> {
             (404, Shape::Page) if endpoint.contains('{') => {
                 Error::NotFound { endpoint, text: "unknown route".to_owned() }
             }
-            (404, Shape::Page) => Error::NoSuchRoute { host: self.host(), endpoint },
+            // Tactical has every route that is asked; only an object of one, or a page of a beta list, can be missing
+            (404, _) if !endpoint.contains('{') && !endpoint.starts_with("/beta/") => {
+                Error::NoSuchRoute { host: self.host(), endpoint }
+            }
             (404, shape) => Error::NotFound { endpoint, text: cut(&shape.text()) },
             (400, Shape::Page) => Error::HostNotAllowed { host: self.host() },
             (400, Shape::Word(word)) if word == UNREACHABLE => Error::AgentAway,

@@ -3,6 +3,7 @@
 use super::*;
 
 const ENDPOINT: &str = "/agents/";
+const AGENT: &str = "/agents/{agent}/";
 
 fn refusal(endpoint: &'static str, status: u16, media: &str, body: &str, more: &[(&'static str, &str)]) -> Error {
     let mut headers = HeaderMap::new();
@@ -29,15 +30,12 @@ fn each_of_the_five_shapes_has_its_meaning() {
     let table = [
         // {"detail": …}
         (json(ENDPOINT, 403, r#"{"detail":"No."}"#), Error::Forbidden { endpoint: ENDPOINT }),
-        (
-            json(ENDPOINT, 404, r#"{"detail":"Gone."}"#),
-            Error::NotFound { endpoint: ENDPOINT, text: "Gone.".to_owned() },
-        ),
+        (json(AGENT, 404, r#"{"detail":"Gone."}"#), Error::NotFound { endpoint: AGENT, text: "Gone".to_owned() }),
         (json(ENDPOINT, 405, r#"{"detail":"Method"}"#), bad(405, "Method")),
         (json(ENDPOINT, 415, r#"{"detail":"Media"}"#), bad(415, "Media")),
         // {"field": […]}
-        (json(ENDPOINT, 400, r#"{"site":["Select one.","Or two."]}"#), bad(400, "site: Select one., Or two.")),
-        (json(ENDPOINT, 400, r#"{"non_field_errors":["Both."]}"#), bad(400, "Both.")),
+        (json(ENDPOINT, 400, r#"{"site":["Select one.","Or two."]}"#), bad(400, "site: Select one., Or two")),
+        (json(ENDPOINT, 400, r#"{"non_field_errors":["Both."]}"#), bad(400, "Both")),
         (json(ENDPOINT, 400, r#"{"a":{"b":1}}"#), bad(400, "a:")),
         // "…"
         (json(ENDPOINT, 400, r#""Unable to contact the agent""#), Error::AgentAway),
@@ -51,10 +49,7 @@ fn each_of_the_five_shapes_has_its_meaning() {
         (page(ENDPOINT, 403), Error::Blocked { host: host(), endpoint: ENDPOINT, status: 403 }),
         (page(ENDPOINT, 404), Error::NoSuchRoute { host: host(), endpoint: ENDPOINT }),
         (page("/beta/v1/agent/", 404), Error::BetaOff),
-        (
-            page("/agents/{agent}/", 404),
-            Error::NotFound { endpoint: "/agents/{agent}/", text: "unknown route".to_owned() },
-        ),
+        (page(AGENT, 404), Error::NotFound { endpoint: AGENT, text: "unknown route".to_owned() }),
         (page(ENDPOINT, 413), Error::Blocked { host: host(), endpoint: ENDPOINT, status: 413 }),
         (page(ENDPOINT, 500), Error::Server { endpoint: ENDPOINT, status: 500, after: None }),
         (page(ENDPOINT, 502), Error::Server { endpoint: ENDPOINT, status: 502, after: None }),
@@ -67,6 +62,22 @@ fn each_of_the_five_shapes_has_its_meaning() {
     for (at, (found, wanted)) in table.into_iter().enumerate() {
         assert_eq!(found, wanted, "row {at}");
     }
+}
+
+#[test]
+fn a_404_where_tactical_always_answers_is_not_tacticals() {
+    for endpoint in ["/core/dashinfo/", "/clients/", "/alerts/", ENDPOINT] {
+        let unknown = Error::NoSuchRoute { host: "api.example.com".to_owned(), endpoint };
+        for body in
+            [r#"{"detail":"There is nothing at this address."}"#, r#"{"error":"no route"}"#, "404 page not found", ""]
+        {
+            assert_eq!(json(endpoint, 404, body), unknown, "{body}");
+        }
+        assert!(unknown.to_string().contains("answers, but not like Tactical"), "{unknown}");
+    }
+    // past the end of a list
+    let page = json("/beta/v1/agent/", 404, r#"{"detail":"Invalid page."}"#);
+    assert_eq!(page, Error::NotFound { endpoint: "/beta/v1/agent/", text: "Invalid page".to_owned() });
 }
 
 #[test]
@@ -113,6 +124,6 @@ fn a_redirect_says_where_to_and_nothing_secret() {
 #[test]
 fn of_the_servers_words_300_characters_are_kept() {
     let body = format!(r#"{{"detail":"{}"}}"#, "ä\\n".repeat(5_000));
-    let Error::NotFound { text, .. } = json(ENDPOINT, 404, &body) else { panic!("it is a 404") };
+    let Error::NotFound { text, .. } = json(AGENT, 404, &body) else { panic!("it is a 404") };
     assert!(text.chars().count() <= 300 && !text.contains('\n'), "{text}");
 }

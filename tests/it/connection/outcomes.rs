@@ -82,6 +82,11 @@ async fn what_stands_where_tactical_should_be_is_told() {
     let other_name =
         SimulatorConfig { allowed_hosts: vec!["api.example.com".to_owned()], ..SimulatorConfig::default() };
     let other_name = Simulator::start(other_name).await.expect("a free port");
+    // an API of somebody else's that is well and does not know Tactical's routes
+    let api = Router::new()
+        .route("/", get(|| async { Json(json!({"status": "ok"})) }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({"detail": "There is nothing at this address."}))) });
+    let (api, pages) = (serve(api).await, serve(Router::new().fallback(|| async { StatusCode::NOT_FOUND })).await);
     let (closed, tls) = (closed_port().await, simulator.base_url().replace("http://", "https://"));
     for (url, word) in [
         ("api.example.com", "not_a_url"),
@@ -93,6 +98,8 @@ async fn what_stands_where_tactical_should_be_is_told() {
         (&closed, "refused"),
         (&tls, "tls"),
         (&other_name.base_url(), "host_not_allowed"),
+        (&api, "no_such_route"),
+        (&pages, "no_such_route"),
     ] {
         let report = Bench::connected(url, Who::Key(key::SYNC)).await.test(None).await;
         assert_eq!(report.outcome.word(), word, "{url}: {:?}", report.outcome);

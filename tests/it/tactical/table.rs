@@ -134,7 +134,7 @@ fn agents() -> Vec<Row> {
         read("116", Call::Agent),
         read("117", Call::Agent),
         read("118", Call::Agent),
-        fails("119", Call::Agent, not_found(AGENT, "No Agent matches the given query.")),
+        fails("119", Call::Agent, not_found(AGENT, "No Agent matches the given query")),
         fails("121", Call::Agent, not_found(AGENT, "unknown route")),
         fails("122", Call::Agent, Error::Forbidden { endpoint: AGENT }),
         read("126", Call::History),
@@ -146,12 +146,12 @@ fn agents() -> Vec<Row> {
 
 fn beta() -> Vec<Row> {
     vec![
-        fails("044", Call::BetaAgents, not_found(BETA, "Invalid page.")),
-        instead("059", Call::BetaAgents, bad(BETA, 400, "last_seen_range: Enter a valid date/time.")),
+        fails("044", Call::BetaAgents, not_found(BETA, "Invalid page")),
+        instead("059", Call::BetaAgents, bad(BETA, 400, "last_seen_range: Enter a valid date/time")),
         read("060", Call::BetaAgents),
         read("065", Call::BetaAgent),
-        fails("066", Call::BetaAgent, not_found(BETA_AGENT, "No Agent matches the given query.")),
-        instead("067", Call::BetaAgent, not_found(BETA_AGENT, "Not found.")),
+        fails("066", Call::BetaAgent, not_found(BETA_AGENT, "No Agent matches the given query")),
+        instead("067", Call::BetaAgent, not_found(BETA_AGENT, "Not found")),
         read("071", Call::BetaClients),
         read("072", Call::BetaClients),
         read("075", Call::BetaSites(3)),
@@ -168,7 +168,7 @@ fn clients() -> Vec<Row> {
     vec![
         read("088", Call::Clients),
         read("089", Call::Organization),
-        fails("090", Call::Organization, not_found("/clients/{client}/", "No Client matches the given query.")),
+        fails("090", Call::Organization, not_found("/clients/{client}/", "No Client matches the given query")),
         read("091", Call::Clients),
         read("093", Call::Sites),
     ]
@@ -184,7 +184,7 @@ fn actions() -> Vec<Row> {
         read("142", Call::RunScript),
         read("143", Call::StartScript),
         fails("144", Call::RunScript, Error::AgentTimeout),
-        fails("146", Call::RunScript, not_found(script, "No Script matches the given query.")),
+        fails("146", Call::RunScript, not_found(script, "No Script matches the given query")),
         read("148", Call::Reboot),
         fails("149", Call::Reboot, Error::AgentAway),
         fails("174", Call::Command, Error::NatsDown),
@@ -201,15 +201,15 @@ fn software() -> Vec<Row> {
         read("163", Call::SoftwareOf),
         read("164", Call::SoftwareOf),
         read("165", Call::SoftwareOf),
-        fails("168", Call::SoftwareOf, not_found("/software/{agent}/", "No Agent matches the given query.")),
+        fails("168", Call::SoftwareOf, not_found("/software/{agent}/", "No Agent matches the given query")),
     ]
 }
 
 fn alerts() -> Vec<Row> {
     let list = "/alerts/";
-    let gone = || not_found(ALERT, "No Alert matches the given query.");
+    let gone = || not_found(ALERT, "No Alert matches the given query");
     vec![
-        instead("182", Call::Alerts, bad(list, 405, "Method \"GET\" not allowed.")),
+        instead("182", Call::Alerts, bad(list, 405, "Method \"GET\" not allowed")),
         read("183", Call::Top),
         read("185", Call::Alerts),
         read("187", Call::Alerts),
