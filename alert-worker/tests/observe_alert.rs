@@ -102,7 +102,7 @@ async fn after_disconnect_a_message_is_discarded() {
     let database = TestDatabase::create().await;
     let store = database.store();
     let Connected { tenant, integration_id, .. } = connected(&store).await;
-    tenant::disconnect(&store, tenant).await.unwrap();
+    store::connection::disconnect(&store, tenant, &store::testing::entry("integration.disconnect")).await.unwrap();
     let outcomes = ObserveAlert::new(&store).run(&[message(tenant, integration_id, Said::Open, "1")]).await.unwrap();
     assert!(matches!(outcomes[..], [Ok(Done::Discarded("inactive"))]), "{outcomes:?}");
     assert_eq!(heard(&store).await, []);

@@ -50,7 +50,7 @@ async fn connecting_rotating_and_disconnecting_reach_the_gateway() {
     until("suspended", async || post("rotated").await == 200).await;
     tenant::set_suspended(&store, TENANT, false).await.unwrap();
     until("active again", async || post("rotated").await == 202).await;
-    tenant::disconnect(&store, TENANT).await.unwrap();
+    store::connection::disconnect(&store, TENANT, &store::testing::entry("integration.disconnect")).await.unwrap();
     until("disconnected", async || post("rotated").await == 200).await;
     cancel.cancel();
     running.stopped().await;

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use store::Store;
+use store::audit::Entry;
+use store::connection;
 use store::hook::{self, HookState};
 use store::tenant::{self, Connected, Listed, NewConnection};
 use url::Url;
 use uuid::Uuid;
 
 use crate::secret::{PepperFlags, read_webhook_secret};
+use crate::token::actor;
 use crate::webhook;
 
 /// What can be done with tenants.
@@ -28,7 +32,8 @@ pub(crate) enum Command {
     Suspend(One),
     /// End a suspension
     Resume(One),
-    /// Disconnect a tenant's Tactical: its webhooks are answered and not recorded, its rows stay
+    /// Disconnect a tenant's Tactical, as `muster disconnect` does: its secrets are deleted, its syncs end, its webhooks are
+    /// answered and not recorded; mappings and assets stay
     Disconnect(One),
 }
 
@@ -38,13 +43,16 @@ pub(crate) struct Connect {
     /// The tenant's id
     #[arg(long)]
     tenant: Uuid,
-    /// Name of the client that the tenant's devices belong to
+    /// Name of a client of the tenant; made where the tenant has none yet
     #[arg(long)]
     name: String,
+    /// Make a client of this name also where the tenant has others
+    #[arg(long)]
+    add_client: bool,
     /// Where Tactical reaches the ingest gateway, e.g. `https://hooks.example.com`
     #[arg(long, env = "MUSTER_GATEWAY_URL")]
     gateway_url: Url,
-    /// Tactical's API host, e.g. `https://api.example.com`; kept as it is when absent
+    /// Tactical's API host, e.g. `https://api.example.com`, for a first time; `muster connect --url` tests and changes it
     #[arg(long)]
     instance_url: Option<Url>,
     /// File with the webhook secret to use; one that differs from the present one replaces it, see `webhook rotate`
@@ -75,8 +83,22 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
         Command::List => Ok(print_list(&mut io::stdout().lock(), &tenant::list(store).await?)?),
         Command::Suspend(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, true).await?),
         Command::Resume(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, false).await?),
-        Command::Disconnect(one) => found(one.tenant, tenant::disconnect(store, one.tenant).await?),
+        Command::Disconnect(one) => disconnect(store, one.tenant).await,
     }
+}
+
+async fn disconnect(store: &Store, tenant: Uuid) -> anyhow::Result<()> {
+    let entry = Entry {
+        tenant: Some(tenant),
+        actor: actor(),
+        action: "integration.disconnect",
+        subject: None,
+        detail: json!({}),
+    };
+    let is_found = connection::disconnect(store, tenant, &entry).await?;
+    ensure!(is_found, "tenant {tenant} has no connection; `muster tenant list` shows those that are connected");
+    eprintln!("disconnected: the secrets of Tactical are deleted, webhooks are not recorded; mappings and assets stay");
+    Ok(())
 }
 
 fn found(tenant: Uuid, is_found: bool) -> anyhow::Result<()> {
@@ -86,6 +108,13 @@ fn found(tenant: Uuid, is_found: bool) -> anyhow::Result<()> {
 
 async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
     let pepper = flags.pepper.read()?;
+    // a mistyped name would leave a client in the PSA that nobody wanted
+    ensure!(
+        flags.add_client || tenant::has_client(store, flags.tenant, &flags.name).await? != Some(false),
+        "tenant {} has clients and none of the name `{}`: correct --name, or make one more with --add-client",
+        flags.tenant,
+        flags.name
+    );
     let secret = match &flags.secret_file {
         Some(path) => Some(read_webhook_secret(path)?),
         None if hook::find(store, flags.tenant).await?.is_none() => Some(hook::generate_secret().into()),

@@ -126,7 +126,7 @@ async fn revoke(store: &Store, token_id: Uuid) -> anyhow::Result<()> {
 }
 
 /// Who the audit says did it: this command, by whom it was called.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
     format!("muster ({user})")
 }

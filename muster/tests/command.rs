@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::process::{Command, Output};
 
+use store::connection::{self, Save};
 use store::hook::{self, HookState};
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, entry};
 use store::token::{self, Judged, Permission};
+use store::{secret, tenant};
 use uuid::Uuid;
 
 const PEPPER: &str = "a pepper of the tests";
@@ -115,6 +117,38 @@ async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
         let list = done(&database, &["tenant", "list"]);
         assert!(list.contains(&id) && list.contains(word) && list.contains("https://api.example.com"), "{list}");
     }
+}
+
+#[tokio::test]
+async fn a_disconnected_tenant_keeps_no_secret_of_tactical() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    connect(&database, tenant, &["--instance-url", "https://api.example.com"]);
+    let store = database.store();
+    let sealed = secret::Sealed { key_id: "k".to_owned(), bytes: vec![7; 48] };
+    let save = Save {
+        tenant,
+        instance_url: None,
+        auth_mode: None,
+        device_source: None,
+        secrets: vec![(secret::API_KEY, Some(sealed))],
+    };
+    connection::save(&store, &save, &entry("integration.settings.save")).await.unwrap();
+    done(&database, &["tenant", "disconnect", "--tenant", &tenant.to_string()]);
+    assert!(secret::get(&store, tenant, secret::API_KEY).await.unwrap().is_none());
+    assert!(!connection::find(&store, tenant).await.unwrap().unwrap().is_active);
+}
+
+#[tokio::test]
+async fn a_mistyped_name_makes_no_second_client() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    connect(&database, tenant, &[]);
+    let id = tenant.to_string();
+    let again = ["tenant", "connect", "--tenant", &id, "--gateway-url", "http://127.0.0.1:8080", "--name", "Demmo"];
+    let said = refused(&database, &again, 1);
+    assert!(said.contains("`Demmo`") && said.contains("--add-client"), "{said}");
+    assert_eq!(tenant::has_client(&database.store(), tenant, "Demmo").await.unwrap(), Some(false));
+    done(&database, &[&again[..], &["--add-client"]].concat());
+    assert_eq!(tenant::has_client(&database.store(), tenant, "Demmo").await.unwrap(), Some(true));
 }
 
 #[tokio::test]

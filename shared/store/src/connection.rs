@@ -17,6 +17,7 @@ use crate::hook::PROVIDER;
 use crate::{Error, Store, origin};
 
 pub use login::{Login, LoginBy, LoginClaim, LoginEnd, LoginRules, claim_login, finish_login};
+pub(crate) use save::save_in;
 pub use save::{Save, SaveEnd, Saved, save};
 pub use state::{TestNote, disconnect, note_test};
 
@@ -165,6 +166,12 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Connection>, Err
 }
 
 impl Connection {
+    /// Whether a URL leads to the server of this connection: scheme, host and port.
+    #[must_use]
+    pub fn is_at(&self, url: &str) -> bool {
+        origin::is_same(self.instance_url.as_deref(), Some(url))
+    }
+
     /// The mappings belong to another URL than the connection now has: nothing is written before a sync has found out
     /// whether the same server answers there.
     #[must_use]

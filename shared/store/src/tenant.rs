@@ -6,9 +6,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use crate::audit::{self, Entry};
+use crate::connection::{self, Save, SaveEnd};
+use crate::error::Attempt as _;
 use crate::hook::{self, Change, Digest, HookState, PROVIDER};
 use crate::{Error, Store};
 
@@ -55,25 +59,40 @@ pub struct Listed {
     pub rotated_at: Option<DateTime<Utc>>,
 }
 
-/// Makes what is absent of tenant, client, connection and hook, and switches the connection on.
-///
-/// Asked twice it changes nothing and answers the same ids, also when both ask at once.
+/// Whether a tenant has a client of this name; `None`: it has none at all.
 ///
 /// # Errors
-/// [`Error::Data`] where a text is over its limit, or an adopted table wants a column that only AlgaPSA can fill; otherwise
-/// what the database said.
+/// What the database said.
+pub async fn has_client(store: &Store, tenant: Uuid, name: &str) -> Result<Option<bool>, Error> {
+    let found = sqlx::query_scalar!("select bool_or(client_name = $2) from clients where tenant = $1", tenant, name);
+    store.run(format!("look for a client of tenant {tenant}"), found.fetch_one(store.pool())).await
+}
+
+/// Makes what is absent of tenant, client, connection and hook, and switches the connection on.
+///
+/// Asked twice it changes nothing and answers the same ids, also when both ask at once. A URL other than the one that stands
+/// there is saved as [`connection::save`] saves it, with all that follows from another server, and an audit row of its own.
+///
+/// # Errors
+/// [`Error::Data`] where a text is over its limit, or an adopted table wants a column that only AlgaPSA can fill;
+/// [`Error::Refused`] where the URL leads to another server than the one that the stored credentials are for; otherwise what
+/// the database said.
 pub async fn connect(store: &Store, new: &NewConnection) -> Result<Connected, Error> {
+    let what = format!("connect tenant {}", new.tenant);
     store
-        .run(format!("connect tenant {}", new.tenant), async {
-            let mut transaction = store.pool().begin().await?;
-            lock_tenant(&mut transaction, new.tenant).await?;
-            let client_id = client(&mut transaction, new).await?;
-            let integration_id = integration(&mut transaction, new).await?;
+        .within(what.clone(), store.work_ends(), async {
+            let mut transaction = store.pool().begin().await.attempt(what.clone())?;
+            lock_tenant(&mut transaction, new.tenant).await.attempt(what.clone())?;
+            let client_id = client(&mut transaction, new).await.attempt(what.clone())?;
+            let integration_id = integration(&mut transaction, new, &what).await?;
             let hook = match &new.digest {
-                Some(digest) => Some(hook::set(&mut transaction, new.tenant, integration_id, digest, new.grace).await?),
+                Some(digest) => {
+                    let set = hook::set(&mut transaction, new.tenant, integration_id, digest, new.grace).await;
+                    Some(set.attempt(what.clone())?)
+                }
                 None => None,
             };
-            transaction.commit().await?;
+            transaction.commit().await.attempt(what.clone())?;
             Ok(Connected { tenant: new.tenant, client_id, integration_id, hook })
         })
         .await
@@ -116,54 +135,68 @@ async fn client(connection: &mut PgConnection, new: &NewConnection) -> Result<Uu
     Ok(client_id)
 }
 
-async fn integration(connection: &mut PgConnection, new: &NewConnection) -> Result<Uuid, sqlx::Error> {
-    let found = sqlx::query_scalar!(
-        "select integration_id from rmm_integrations where tenant = $1 and provider = $2",
+/// The connection: made if absent, with the URL that was given, and switched on.
+async fn integration(connection: &mut PgConnection, new: &NewConnection, what: &str) -> Result<Uuid, Error> {
+    let found = sqlx::query!(
+        "select integration_id, instance_url from rmm_integrations where tenant = $1 and provider = $2",
         new.tenant,
         PROVIDER
     );
-    if let Some(integration_id) = found.fetch_optional(&mut *connection).await? {
-        sqlx::query!(
-            "update rmm_integrations
-             set is_active = true, connected_at = now(), updated_at = now(), instance_url = coalesce($3, instance_url)
-             where tenant = $1 and integration_id = $2
-               and (is_active is not true or instance_url is distinct from coalesce($3, instance_url))",
-            new.tenant,
-            integration_id,
-            new.instance_url
-        )
-        .execute(connection)
-        .await?;
-        return Ok(integration_id);
+    let found = found.fetch_optional(&mut *connection).await.attempt(what.to_owned())?;
+    let present = found.as_ref().and_then(|row| row.instance_url.as_deref());
+    let integration_id = match (&new.instance_url, &found) {
+        (Some(url), _) if present != Some(url) => save_url(connection, new.tenant, url, what).await?,
+        (_, Some(row)) => row.integration_id,
+        (_, None) => return without_url(connection, new.tenant).await.attempt(what.to_owned()),
+    };
+    sqlx::query!(
+        "update rmm_integrations set is_active = true, connected_at = now(), updated_at = now()
+         where tenant = $1 and integration_id = $2 and is_active is not true",
+        new.tenant,
+        integration_id
+    )
+    .execute(connection)
+    .await
+    .attempt(what.to_owned())?;
+    Ok(integration_id)
+}
+
+async fn save_url(connection: &mut PgConnection, tenant: Uuid, url: &str, what: &str) -> Result<Uuid, Error> {
+    let url = Some(url.to_owned());
+    let save = Save { tenant, instance_url: url, auth_mode: None, device_source: None, secrets: Vec::new() };
+    match connection::save_in(connection, &save, what).await? {
+        SaveEnd::Saved(saved) => {
+            let entry = Entry {
+                tenant: Some(tenant),
+                actor: "muster tenant connect".to_owned(),
+                action: "integration.settings.save",
+                subject: Some(saved.integration_id.to_string()),
+                detail: json!({"instance_url": save.instance_url}),
+            };
+            audit::insert(connection, &entry).await?;
+            Ok(saved.integration_id)
+        }
+        SaveEnd::NoCredentials(_) | SaveEnd::NoUrl => {
+            let reason = "the URL leads to another server than the one that the stored credentials are for: \
+                          `muster connect --url` changes it, and takes the new server's credentials with it";
+            Err(Error::Refused { what: what.to_owned().into(), reason: reason.to_owned() })
+        }
     }
+}
+
+/// A connection for webhooks alone.
+async fn without_url(connection: &mut PgConnection, tenant: Uuid) -> Result<Uuid, sqlx::Error> {
     let integration_id = Uuid::new_v4();
     sqlx::query!(
-        "insert into rmm_integrations (tenant, integration_id, provider, instance_url, is_active, connected_at)
-         values ($1, $2, $3, $4, true, now())",
-        new.tenant,
+        "insert into rmm_integrations (tenant, integration_id, provider, is_active, connected_at)
+         values ($1, $2, $3, true, now())",
+        tenant,
         integration_id,
-        PROVIDER,
-        new.instance_url
+        PROVIDER
     )
     .execute(connection)
     .await?;
     Ok(integration_id)
-}
-
-/// Switches a tenant's connection off: webhooks are answered and not recorded. `false`: the tenant has no connection.
-///
-/// The hook stays, so that Tactical gets a kind answer instead of a 401; [`connect`] switches on again.
-///
-/// # Errors
-/// What the database said.
-pub async fn disconnect(store: &Store, tenant: Uuid) -> Result<bool, Error> {
-    let updated = sqlx::query!(
-        "update rmm_integrations set is_active = false, updated_at = now() where tenant = $1 and provider = $2",
-        tenant,
-        PROVIDER
-    );
-    let done = store.run(format!("disconnect tenant {tenant}"), updated.execute(store.pool())).await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Suspends a tenant, or ends that. Asked again it keeps the first stamp. `false`: there is no such tenant.

@@ -15,6 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::OnceCell;
 
+use crate::audit::Entry;
 use crate::migrate::MIGRATOR;
 use crate::{Config, Store};
 
@@ -95,6 +96,12 @@ impl TestDatabase {
     pub async fn connect(&self) -> PgConnection {
         self.store.connect(self.store.options(), "connect for a test").await.expect("the server is there")
     }
+}
+
+/// An audit entry, for what wants one.
+#[must_use]
+pub fn entry(action: &'static str) -> Entry {
+    Entry { tenant: None, actor: "a test".to_owned(), action, subject: None, detail: serde_json::json!({}) }
 }
 
 impl Drop for TestDatabase {

@@ -99,7 +99,8 @@ pub async fn save(store: &Store, new: &Save, entry: &Entry) -> Result<SaveEnd, E
         .await
 }
 
-async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Result<SaveEnd, Error> {
+/// [`save`] in the caller's transaction, without its audit row.
+pub(crate) async fn save_in(connection: &mut PgConnection, new: &Save, what: &str) -> Result<SaveEnd, Error> {
     // two that make the connection at once: the second waits here, then finds it
     sqlx::query!("select tenant from tenants where tenant = $1 for no key update", new.tenant)
         .fetch_optional(&mut *connection)

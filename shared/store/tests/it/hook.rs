@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use store::Store;
+use store::connection;
 use store::hook::{self, Change, Digest, HookState};
 use store::tenant;
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, entry};
 use uuid::Uuid;
 
 use crate::{connected, execute, within};
@@ -141,7 +142,7 @@ async fn suspended_is_stronger_than_inactive() {
     let store = database.store();
     let one = connected(&store, 1).await;
     assert_eq!(state(&store).await, HookState::Active);
-    assert!(tenant::disconnect(&store, one.tenant).await.unwrap());
+    assert!(connection::disconnect(&store, one.tenant, &entry("integration.disconnect")).await.unwrap());
     assert_eq!(state(&store).await, HookState::Inactive);
     assert!(tenant::set_suspended(&store, one.tenant, true).await.unwrap());
     assert_eq!(state(&store).await, HookState::Suspended);

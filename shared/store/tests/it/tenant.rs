@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use fault::{Class, Classify};
+use store::connection::{self, Save};
 use store::hook::{self, Change, HookState};
+use store::secret::{self, Sealed};
 use store::tenant::{self, NewConnection};
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, entry};
 use uuid::Uuid;
 
 use crate::{connected, execute, text, within};
@@ -68,13 +70,66 @@ async fn another_secret_is_a_rotation_and_none_leaves_the_hook() {
     );
 }
 
+/// What `tenant connect` asks for, with another URL.
+fn to(instance_url: &str) -> NewConnection {
+    NewConnection {
+        tenant: Uuid::from_u128(1),
+        client_name: "Acme".to_owned(),
+        instance_url: Some(instance_url.to_owned()),
+        digest: None,
+        grace: Duration::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn another_url_changes_what_a_saved_one_changes() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    execute(
+        &database,
+        "insert into rmm_organization_mappings (tenant, mapping_id, integration_id, external_organization_id)
+         select tenant, gen_random_uuid(), integration_id, '1' from rmm_integrations",
+    )
+    .await;
+    let before = connection::find(&store, one.tenant).await.unwrap().unwrap();
+    assert!(!before.is_unconfirmed());
+    tenant::connect(&store, &to("https://api.example.com")).await.unwrap();
+    assert_eq!(connection::find(&store, one.tenant).await.unwrap().unwrap().revision, before.revision, "the same URL");
+
+    tenant::connect(&store, &to("https://api.example.net")).await.unwrap();
+    let after = connection::find(&store, one.tenant).await.unwrap().unwrap();
+    assert_eq!(after.confirmed_url.as_deref(), Some("https://api.example.com"), "the mappings are the one before's");
+    assert!(after.is_unconfirmed() && after.revision > before.revision && after.is_active);
+    let noted = text(&database, "select count(*)::text from muster.audit where action = 'integration.settings.save'");
+    assert_ne!(noted.await, "0");
+}
+
+#[tokio::test]
+async fn a_stored_key_is_not_taken_to_another_server() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    let sealed = Sealed { key_id: "k".to_owned(), bytes: vec![7; 48] };
+    let key = vec![(secret::API_KEY, Some(sealed))];
+    let save = Save { tenant: one.tenant, instance_url: None, auth_mode: None, device_source: None, secrets: key };
+    connection::save(&store, &save, &entry("integration.settings.save")).await.unwrap();
+    let error = tenant::connect(&store, &to("https://api.example.net")).await.unwrap_err();
+    assert!(error.to_string().contains("`muster connect --url`"), "{error}");
+    assert_eq!(
+        connection::find(&store, one.tenant).await.unwrap().unwrap().instance_url,
+        to("https://api.example.com").instance_url
+    );
+    assert!(secret::get(&store, one.tenant, secret::API_KEY).await.unwrap().is_some(), "nothing was changed");
+}
+
 #[tokio::test]
 async fn the_list_shows_what_was_done() {
     let database = TestDatabase::create().await;
     let store = database.store();
     let one = connected(&store, 1).await;
     connected(&store, 2).await;
-    tenant::disconnect(&store, one.tenant).await.unwrap();
+    connection::disconnect(&store, one.tenant, &entry("integration.disconnect")).await.unwrap();
     let listed = tenant::list(&store).await.unwrap();
     assert_eq!(listed.iter().map(|one| one.state).collect::<Vec<_>>(), [HookState::Inactive, HookState::Active]);
     assert_eq!(listed[0].integration_id, one.integration_id);
@@ -85,7 +140,7 @@ async fn the_list_shows_what_was_done() {
 async fn a_stranger_can_be_neither_disconnected_nor_suspended() {
     let database = TestDatabase::create().await;
     let store = database.store();
-    assert!(!tenant::disconnect(&store, Uuid::nil()).await.unwrap());
+    assert!(!connection::disconnect(&store, Uuid::nil(), &entry("integration.disconnect")).await.unwrap());
     assert!(!tenant::set_suspended(&store, Uuid::nil(), true).await.unwrap());
 }
 
