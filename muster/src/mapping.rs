@@ -85,11 +85,16 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-async fn read(console: &Console) -> anyhow::Result<Value> {
+/// All mappings, as the console tells them.
+///
+/// # Errors
+/// What the console said.
+pub(crate) async fn read(console: &Console) -> anyhow::Result<Value> {
     console.get(&format!("{INTEGRATION}/organization-mappings")).await
 }
 
-fn rows(answer: &Value) -> &[Value] {
+/// The mappings of an answer.
+pub(crate) fn rows(answer: &Value) -> &[Value] {
     answer["mappings"].as_array().map_or(&[], Vec::as_slice)
 }
 

@@ -100,6 +100,11 @@ impl Part {
 }
 
 impl Detail {
+    /// Whether it completed without a part: no client of Tactical is to be read.
+    pub(crate) fn has_nothing_to_read(&self) -> bool {
+        self.run.state == "completed" && self.run.parts == 0
+    }
+
     /// Reads a run.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Flags, INTEGRATION, Refused};
+use crate::mapping;
 use crate::run::{Detail, Part, Run};
 use crate::show::print_json;
 
@@ -16,7 +17,7 @@ const POLL: Duration = Duration::from_millis(400);
 /// A console that restarts is away for seconds.
 const AWAY_MAX: Duration = Duration::from_secs(60);
 /// A worker relays the outbox every two seconds; beyond this somebody should look.
-const QUEUED_MAX: Duration = Duration::from_secs(15);
+const QUEUED_MAX: Duration = Duration::from_secs(10);
 const BAR_CHARS: u64 = 24;
 /// A day, in seconds.
 const TIMEOUT_S_MAX: u64 = 24 * 60 * 60;
@@ -77,7 +78,33 @@ pub(crate) async fn run(flags: Sync) -> anyhow::Result<()> {
     } else {
         writeln!(io::stdout().lock(), "{}", truth(&detail))?
     }
+    if flags.what == What::Devices && detail.has_nothing_to_read() {
+        eprintln!("{}", why_nothing(&mapping::read(&console).await?));
+    }
     verdict(&detail)
+}
+
+/// Why a sync of the devices had nothing to do, and what makes it have.
+fn why_nothing(mappings: &Value) -> &'static str {
+    let rows = mapping::rows(mappings);
+    if rows.is_empty() {
+        "nothing was read, because no clients of Tactical are known yet: `muster sync clients --wait` reads them, \
+         `muster mappings accept-proposals` maps them"
+    } else if rows.iter().all(|row| row["client_id"].is_null()) {
+        "nothing was read, because no client of Tactical is mapped: `muster mappings list` shows them, \
+         `muster mappings accept-proposals` or `muster mappings set <mapping> --client <client>` maps them"
+    } else {
+        "nothing was read, because no mapped client is to be synced: `muster mappings list` shows them, \
+         `muster mappings set <mapping> --auto-sync true` switches one on"
+    }
+}
+
+/// What is said once of a run that nobody takes.
+fn untaken(run: &Run, waited: Duration) -> Option<&'static str> {
+    (run.state == "queued" && waited >= QUEUED_MAX).then_some(
+        "no worker has taken the run yet: is sync-worker running, and does it reach broker and database? Still waiting; \
+         Ctrl-C ends the waiting and leaves the run as it is",
+    )
 }
 
 /// A run that somebody waits for.
@@ -101,8 +128,8 @@ impl Watch<'_> {
                     if detail.run.is_ended() {
                         return Ok(detail);
                     }
-                    if detail.run.state == "queued" && began.elapsed() > QUEUED_MAX && !warned {
-                        self.say("no worker has taken the run yet: does a sync-worker run?");
+                    if let (false, Some(hint)) = (warned, untaken(&detail.run, began.elapsed())) {
+                        self.say(hint);
                         warned = true;
                     }
                 }
@@ -202,6 +229,15 @@ mod tests {
         assert_eq!(at(&run("queued", 0, 0, 0)), "[------------------------] 0 of 0 queued, 34 seen, 7 s");
         assert_eq!(at(&run("running", 12, 5, 1)), "[############------------] 6 of 12 parts, 1 failed, 34 seen, 7 s");
         assert_eq!(at(&run("running", 12, 12, 0)), "[########################] 12 of 12 parts, 34 seen, 7 s");
+    }
+
+    #[test]
+    fn a_run_that_nobody_takes_is_told_of_after_ten_seconds() {
+        let (queued, running) = (run("queued", 0, 0, 0), run("running", 1, 0, 0));
+        assert_eq!(untaken(&queued, QUEUED_MAX - Duration::from_millis(1)), None);
+        let said = untaken(&queued, QUEUED_MAX).expect("ten seconds are enough");
+        assert!(said.contains("is sync-worker running") && said.contains("Ctrl-C"), "{said}");
+        assert_eq!(untaken(&running, Duration::from_secs(600)), None);
     }
 
     #[test]
