@@ -43,6 +43,9 @@ pub(crate) struct Connect {
     /// Where the devices are read from
     #[arg(long)]
     source: Option<Source>,
+    /// Replace settings that work also where the test with these fails
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     console: Flags,
 }
@@ -57,17 +60,88 @@ pub(crate) struct Test {
     console: Flags,
 }
 
-/// Saves the settings and tests them.
+/// Saves the settings and tests them. Settings that work are replaced only by such as pass the test, which is made before
+/// anything is saved; what was replaced is told on stderr.
 ///
 /// # Errors
 /// What the console said; the test did not succeed.
 pub(crate) async fn connect(flags: Connect) -> anyhow::Result<()> {
     let settings = flags.settings()?;
     let console = flags.console.open()?;
-    if !settings.is_empty() {
-        console.send::<Value>(Method::PUT, INTEGRATION, Some(&settings)).await?;
+    if settings.is_empty() {
+        return test_with(&console, None).await;
     }
+    let before: Value = console.get(INTEGRATION).await?;
+    if works(&before) && !flags.force {
+        try_out(&console, &settings, &before).await?;
+    }
+    let after: Value = console.send(Method::PUT, INTEGRATION, Some(&settings)).await?;
+    replaced(&before, &after, &settings).iter().for_each(|line| eprintln!("{line}"));
     test_with(&console, None).await
+}
+
+/// Whether a test has succeeded with what is saved, as far as that is known.
+fn works(status: &Value) -> bool {
+    status["is_active"] == json!(true)
+        && !status["instance_url"].is_null()
+        && status["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty())
+}
+
+/// Tests the new settings before they are saved.
+async fn try_out(console: &Console, settings: &Map<String, Value>, before: &Value) -> anyhow::Result<()> {
+    let report: Value = console.post(&format!("{INTEGRATION}/test"), &json!({ "settings": settings })).await?;
+    let outcome = text(&report, "outcome");
+    // user and password are right; a code is good once, and is asked for when they are saved
+    if matches!(outcome.as_str(), "ok" | "code_needed") {
+        return Ok(());
+    }
+    if console.json {
+        print_json(&report)?
+    } else {
+        Sheet(&report).print(&mut io::stdout().lock())?
+    }
+    bail!(
+        "{outcome}: {} {} Nothing was saved: the connection to {} stays as it was (--force saves nevertheless)",
+        text(&report, "sentence"),
+        text(&report, "remedy"),
+        text(before, "instance_url")
+    )
+}
+
+/// What was there before and is so no longer, a line each, and the way back.
+fn replaced(before: &Value, after: &Value, settings: &Map<String, Value>) -> Vec<String> {
+    let changes =
+        [("instance_url", "the URL"), ("auth_mode", "the way to authenticate"), ("device_source", "the source")];
+    let mut lines: Vec<String> = changes
+        .iter()
+        .filter(|(name, _)| !before[*name].is_null() && before[*name] != after[*name])
+        .map(|(name, what)| format!("{what} was {}, now {}", text(before, name), text(after, name)))
+        .collect();
+    let had =
+        |name: &str| before["secrets"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == json!(name)));
+    for (member, name, what) in [
+        ("api_key", "tacticalrmm_api_key", "the API key"),
+        ("password", "tacticalrmm_password", "user name and password"),
+    ] {
+        if settings.contains_key(member) && had(name) {
+            lines.push(format!("{what} of before were replaced and are not kept"));
+        }
+    }
+    let url = &before["instance_url"];
+    if !url.is_null() && *url != after["instance_url"] {
+        let who = if before["auth_mode"] == json!("knox") {
+            "--username … --password-file …"
+        } else {
+            "--api-key-file …"
+        };
+        lines.push(format!("back: `muster connect --url {} {who}`", text(before, "instance_url")));
+    }
+    if after["state"] == json!("unconfirmed") {
+        let line = "the mappings are of the server before: nothing is imported until `muster sync clients --wait` has found \
+                    the same clients behind the new URL, or somebody has decided with `muster mappings confirm`";
+        lines.push(line.to_owned());
+    }
+    lines
 }
 
 /// Tests the connection.

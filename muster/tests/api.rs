@@ -1,87 +1,12 @@
 //! The commands that ask the console, against a stand-in that answers what a test tells it to.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+mod support;
+
+use std::io::Write as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
-
-const TENANT: &str = "11111111-2222-4333-8444-555555555555";
-const TOKEN: &str = "muster_canary_of_the_tests";
-
-/// What was asked: method, path behind the tenant, body.
-type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
-
-/// A console that answers by a table of (method, path) and keeps what it was asked.
-struct StandIn {
-    url: String,
-    asked: Asked,
-}
-
-impl StandIn {
-    fn start(answers: Vec<(&'static str, &'static str, u16, Value)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-        let (url, asked) = (format!("http://{}", listener.local_addr().expect("it is bound")), Asked::default());
-        let kept = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let (head, body) = request(&mut stream);
-                let mut words = head.split_whitespace();
-                let (method, path) = (
-                    words.next().expect("a request line").to_owned(),
-                    words.next().expect("a request line").to_owned(),
-                );
-                assert!(
-                    head.contains(&format!("Bearer {TOKEN}")) || head.contains(&format!("bearer {TOKEN}")),
-                    "{head}"
-                );
-                let path =
-                    path.strip_prefix(&format!("/api/v1/tenants/{TENANT}")).expect("a path of the tenant").to_owned();
-                let found = answers.iter().find(|answer| answer.0 == method && answer.1 == path);
-                let (status, answer) =
-                    found.map_or((404, json!({"detail": "no such path"})), |it| (it.2, it.3.clone()));
-                kept.lock().expect("nobody panicked").push((method, path, body));
-                let text = answer.to_string();
-                let length = text.len();
-                write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}")
-                    .expect("the command reads");
-            }
-        });
-        Self { url, asked }
-    }
-
-    fn muster(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        command.env_clear().env("MUSTER_CONSOLE_URL", &self.url).env("MUSTER_TOKEN", TOKEN);
-        command.env("MUSTER_TENANT", TENANT).args(arguments).output().expect("the command was built with this test")
-    }
-
-    fn asked(&self) -> Vec<(String, String, Value)> {
-        self.asked.lock().expect("nobody panicked").clone()
-    }
-}
-
-/// Head and JSON body of one request.
-fn request(stream: &mut std::net::TcpStream) -> (String, Value) {
-    let mut text = String::new();
-    let mut buffer = [0; 4_096];
-    loop {
-        let length = stream.read(&mut buffer).expect("the command sends");
-        text.push_str(std::str::from_utf8(&buffer[..length]).expect("ASCII"));
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let head = head.to_owned();
-        let expected = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() >= expected.unwrap_or(0_usize) {
-            return (head, serde_json::from_str(body).unwrap_or(Value::Null));
-        }
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("it prints text")
-}
+use support::{Asked, StandIn, TENANT, stderr};
 
 /// A run of two parts, one of which failed, that took 2.5 s.
 fn ended(state: &str) -> Value {
@@ -110,6 +35,26 @@ fn a_sync_that_did_not_complete_is_told_and_ends_with_1() {
 }
 
 #[test]
+fn a_sync_that_had_nothing_to_read_says_why_and_what_to_do() {
+    let row = |client: Value, auto_sync: bool| json!({"mapping_id": "m", "client_id": client, "auto_sync": auto_sync});
+    for (mappings, says) in [
+        (json!([]), "`muster sync clients --wait`"),
+        (json!([row(Value::Null, true), row(Value::Null, true)]), "no client of Tactical is mapped"),
+        (json!([row(json!("c"), false), row(Value::Null, true)]), "--auto-sync true"),
+    ] {
+        let run = json!({"run": {"run_id": "r", "kind": "devices", "state": "completed", "parts": 0}, "parts": []});
+        let console = StandIn::start(vec![
+            ("POST", "/integrations/tacticalrmm/sync/devices", 202, json!({"run_id": "r", "is_new": true})),
+            ("GET", "/integrations/tacticalrmm/runs/r", 200, run),
+            ("GET", "/integrations/tacticalrmm/organization-mappings", 200, json!({"mappings": mappings})),
+        ]);
+        let output = console.muster(&["sync", "devices", "--wait"]);
+        assert!(output.status.success() && stderr(&output).contains(says), "{says}: {}", stderr(&output));
+        assert!(stderr(&output).contains("nothing was read"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_refusal_is_one_line_that_says_what_to_do() {
     let problem = json!({"title": "Not found", "detail": "There is no such tenant.", "remedy": "Check its id."});
     let console = StandIn::start(vec![("GET", "/integrations/tacticalrmm", 404, problem)]);
@@ -122,6 +67,7 @@ fn a_refusal_is_one_line_that_says_what_to_do() {
 fn a_secret_goes_by_a_file_and_what_was_not_given_is_not_sent() {
     let report = json!({"outcome": "ok", "sentence": "Fine.", "server_version": "1.5.1"});
     let console = StandIn::start(vec![
+        ("GET", "/integrations/tacticalrmm", 200, json!({"state": "not_connected", "is_active": false, "secrets": []})),
         ("PUT", "/integrations/tacticalrmm", 200, json!({})),
         ("POST", "/integrations/tacticalrmm/test", 200, report),
     ]);
@@ -135,7 +81,9 @@ fn a_secret_goes_by_a_file_and_what_was_not_given_is_not_sent() {
         "https://api.example.com/",
     ]);
     assert!(output.status.success() && !stderr(&output).contains("CANARY"), "{}", stderr(&output));
-    let (_, _, sent) = console.asked().remove(0);
+    let asked = console.asked();
+    assert_eq!(asked.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["GET", "PUT", "POST"], "nothing to lose");
+    let (_, _, sent) = asked[1].clone();
     assert_eq!(
         sent,
         json!({"instance_url": "https://api.example.com", "auth_mode": "api_key", "api_key": "CANARYKEY"})

@@ -1,5 +1,7 @@
 //! The connection to Tactical: how it stands, its settings, its test, its end.
 
+mod trial;
+
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -332,6 +334,8 @@ pub(crate) struct TestRequest {
     /// The TOTP code of an account that has one.
     #[schema(write_only)]
     code: Option<String>,
+    /// Settings to test without saving them, over those that are saved; without a code.
+    settings: Option<Settings>,
 }
 
 /// What a test of the connection told.
@@ -366,7 +370,10 @@ pub(crate) async fn test(
     if code.is_some_and(|code| code.len() > CODE_CHARS_MAX || !code.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(Problem::invalid("`code` is no TOTP code.", "Give the digits that the authenticator shows."));
     }
-    let report = call.app.connections.test(call.tenant, code, &call.token.name).await?;
+    let report = match &request.settings {
+        Some(new) => trial::test(&call, new, code).await?,
+        None => call.app.connections.test(call.tenant, code, &call.token.name).await?,
+    };
     Ok(Reply::ok(TestAnswer {
         outcome: report.outcome.word(),
         sentence: report.outcome.sentence(),

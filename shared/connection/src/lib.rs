@@ -2,7 +2,8 @@
 //!
 //! [`Connections::open`] gives a client that is logged in; [`Open::call`] asks with it and logs in once more where a session
 //! has ended. A login happens once at a time for all programs (a lease in the connection's row), within a budget, and never
-//! while a person is needed. No request is sent inside a transaction. [`Connections::test`] is the connection test.
+//! while a person is needed. No request is sent inside a transaction. [`Connections::test`] is the connection test, and [`Connections::try_out`] the same before anything is
+//! saved.
 
 mod error;
 mod login;
@@ -18,7 +19,7 @@ pub use error::Error;
 pub use open::Open;
 pub use outcome::Outcome;
 pub use secrets::{Shown, seal, unseal};
-pub use test::TestReport;
+pub use test::{TestReport, Trial};
 pub use vault_check::{VaultCheck, check_vault, check_vault_when_back};
 
 use std::collections::{HashMap, HashSet};

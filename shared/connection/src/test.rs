@@ -1,5 +1,7 @@
 //! The connection test: asks step by step until something is wrong, and reports it so that a person can act.
 
+mod trial;
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +15,8 @@ use crate::login::{NoSession, Token};
 use crate::probe::{self, Seen};
 use crate::version::is_too_old;
 use crate::{Connections, Error, Outcome};
+
+pub use trial::Trial;
 
 /// What a connection test told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,10 +144,15 @@ impl Connections {
         let gate = self.gate(of.integration_id, of.instance_url.as_deref().ok_or(Error::NoUrl)?).beside();
         self.client(of, &gate, None)?.health().await?;
         let client = self.authenticated(of, &gate, code, told).await?;
+        self.ask(of, &client, told).await
+    }
+
+    /// All that a sync asks, with a client whose credential is good.
+    async fn ask(&self, of: &Connection, client: &Client, told: &mut Told) -> Result<(), End> {
         if let Some(version) = told.server_version.as_deref().filter(|version| is_too_old(version)) {
             return Err(End::Outcome(Outcome::TooOld { version: version.to_owned() }));
         }
-        told.seen = probe::ask_all(&client).await?;
+        told.seen = probe::ask_all(client).await?;
         if !told.seen.missing.is_empty() {
             return Err(End::Outcome(Outcome::PermissionsMissing { names: told.seen.missing.clone() }));
         }

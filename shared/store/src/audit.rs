@@ -3,8 +3,8 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::Error;
 use crate::error::Attempt;
+use crate::{Error, Store};
 
 /// A change, as it will be read later. No secret belongs in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,4 +38,18 @@ pub async fn insert(connection: &mut PgConnection, entry: &Entry) -> Result<(), 
     .await
     .attempt(format!("note {} in the audit", entry.action))
     .map(drop)
+}
+
+/// Writes an entry of what changed nothing else, and yet is to be seen.
+///
+/// # Errors
+/// What the database said.
+pub async fn note(store: &Store, entry: &Entry) -> Result<(), Error> {
+    let what = format!("note {} in the audit", entry.action);
+    store
+        .within(what.clone(), store.work_ends(), async {
+            let mut connection = store.pool().acquire().await.attempt(what.clone())?;
+            insert(&mut connection, entry).await
+        })
+        .await
 }

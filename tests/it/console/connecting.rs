@@ -56,6 +56,14 @@ impl World {
         self.ok(Method::POST, "/test", code.map(|code| json!({ "code": code }))).await
     }
 
+    /// One text of the database.
+    async fn text(&self, sql: &'static str) -> String {
+        let mut database = self.fleet.database().connect().await;
+        let found = sqlx::query_scalar(sql).fetch_one(&mut database).await;
+        database.close().await.expect("the database answers");
+        found.expect("there is one")
+    }
+
     /// What AlgaPSA reads and writes, too.
     async fn settings(&self) -> Value {
         let mut database = self.fleet.database().connect().await;
@@ -95,6 +103,49 @@ async fn an_account_with_a_second_factor_waits_for_its_code_and_then_works() {
     world.fleet.simulator().control().end_sessions();
     assert_eq!(world.test(None).await["outcome"], "code_needed");
     assert_eq!(world.status().await["state"], "needs_code");
+}
+
+#[tokio::test]
+async fn settings_are_tried_before_they_are_saved_and_a_trial_changes_nothing() {
+    let world = World::start().await;
+    let url = world.fleet.simulator().base_url();
+    world.ok(Method::PUT, "", Some(json!({"instance_url": url, "api_key": key::SYNC}))).await;
+    assert_eq!(world.test(None).await["outcome"], "ok");
+    let (before, secrets) =
+        (world.status().await, "select string_agg(encode(sealed, 'hex'), ' ' order by name) from muster.secret");
+    let sealed = world.text(secrets).await;
+    let elsewhere = url.replace("127.0.0.1", "localhost");
+    let user = |name: &str, password: &str| json!({"auth_mode": "knox", "username": name, "password": password});
+    let tries = [
+        (json!({"instance_url": "http://nothing.invalid:8080", "api_key": key::SYNC}), "not_resolved"),
+        // the stored key is for the server that it was saved for
+        (json!({"instance_url": elsewhere}), "no_secret"),
+        (json!({"instance_url": format!("{url}/")}), "ok"),
+        (json!({"api_key": key::EXPIRED}), "key_expired"),
+        (json!({"api_key": key::ADMIN}), "ok"),
+        (json!({"device_source": "beta"}), "beta_off"),
+        (user("totp", PASSWORD), "code_needed"),
+        (user("plain", "wrong"), "bad_credentials"),
+        (user("plain", PASSWORD), "ok"),
+        (json!({}), "ok"),
+    ];
+    for (settings, outcome) in &tries {
+        let report = world.ok(Method::POST, "/test", Some(json!({ "settings": settings }))).await;
+        assert_eq!(report["outcome"], *outcome, "{settings}: {report}");
+        assert_eq!(report["is_active"], true, "{settings}");
+        assert_eq!(world.status().await, before, "{settings}");
+    }
+    assert_eq!(world.text(secrets).await, sealed);
+    let noted = "select count(*)::text from muster.audit where action = 'integration.settings.try'";
+    assert_eq!(world.text(noted).await, tries.len().to_string());
+    for (body, status) in [
+        (json!({"settings": {}, "code": "123456"}), 422),
+        (json!({"settings": {"instance_url": "ftp://x"}}), 422),
+        (json!({"settings": {"url": "x"}}), 400),
+    ] {
+        let answer = world.ask(Method::POST, "/test", Some(body.clone())).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+    }
 }
 
 /// (27) of what the incumbent gets wrong.
