@@ -4,7 +4,7 @@
 
 VAULT_KEY=$STATE_DIR/vault.key
 TOKEN=$STATE_DIR/token
-# Exactly what a sync needs, as a careful operator would give it (tests/src/simulator/accounts.rs).
+# A role with few permissions, as a careful operator would give it (tests/src/simulator/accounts.rs).
 SIMULATOR_KEY=SIMULATORKEYSYNC0000000000000000
 
 # The demo tenant, its webhook secret, the pepper and the vault's key outlive a restart, as their database does. Each

@@ -152,6 +152,7 @@ report_deaths() {
     clear_line
     step "DEAD: $name ended with $(exit_words "$status"); its last lines:"
     last_lines "$name" 10
+    step "$ANEW"
     printf 'degraded\n' >"$STATE"
     printf '%s\n' "$(exit_words "$status")" >"$PIDS/$name.dead"
   done

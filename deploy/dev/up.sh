@@ -65,6 +65,9 @@ assets_words() {
 
 # ---- words --------------------------------------------------------------------------------------------------------
 
+# Nothing is restarted by itself, nor by `up` while the rest runs.
+ANEW='what is dead stays so: ./dev down, then ./dev up, starts all of it anew; the data stays'
+
 row() { printf '  %-20s %-9s %s\n' "$@"; }
 
 where() { # name
@@ -123,7 +126,7 @@ where_to_look() {
   say "  the rows      ./dev psql -c 'select * from rmm_alerts order by updated_at desc limit 5'"
   [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
   say "  the API       curl -H \"Authorization: Bearer \$(head -n 1 .muster/token)\" $MUSTER_CONSOLE_URL/api/v1/tenants/$MUSTER_TENANT/integrations/tacticalrmm"
-  say "                or, with .muster/env in the environment: muster status, muster sync devices --wait, muster assets"
+  say "  the command   ./dev muster status (sync devices --wait, assets, mappings list, --help …); it is $(binary muster)"
   say "  the metrics   /metrics of $MUSTER_GATEWAY_ADMIN_URL $MUSTER_CONSOLE_ADMIN_URL $MUSTER_ALERT_WORKER_URL $MUSTER_SYNC_WORKER_URL"
   [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
   say "  the logs      ./dev logs [name] [-f]"
@@ -225,6 +228,7 @@ cmd_status() {
   process_rows
   say ""
   say "  $(flow_line)"
+  ((PROCESS_DEAD == 0)) || say "  $ANEW"
   return "$PROCESS_DEAD"
 }
 
@@ -233,6 +237,13 @@ cmd_psql() { # psql argument…
   fleet_runs && [[ -s $ENV_FILE ]] || die "the fleet does not run from this checkout: ./dev up starts it"
   load_env "$ENV_FILE"
   with_url "$MUSTER_DATABASE_URL" psql "$@"
+}
+
+# The operators' command on the running fleet; its arguments are the command's.
+cmd_muster() { # argument…
+  fleet_runs && [[ -s $ENV_FILE ]] || die "the fleet does not run from this checkout: ./dev up starts it"
+  load_env "$ENV_FILE"
+  exec "$(binary muster)" "$@"
 }
 
 cmd_logs() { # [name] [-f]

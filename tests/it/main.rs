@@ -3,6 +3,7 @@
 mod connection;
 mod console;
 mod contract;
+mod dev;
 mod harness;
 mod lapin;
 mod pipeline;
