@@ -1,43 +1,14 @@
 //! Where secrets come from: the environment or a file, never the command line, which every local user can read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A webhook secret travels in an HTTP header, which holds visible ASCII; below 16 characters it can be guessed.
 const SECRET_CHARS_MIN: usize = 16;
-/// The gateway refuses a shorter one: it could be guessed from a stolen table of digests.
-const PEPPER_BYTES_MIN: usize = 16;
 /// Headers of some proxies end at 8 KiB; nobody needs a tenth of it.
 const SECRET_CHARS_MAX: usize = 256;
-
-/// The pepper that digests are made under; the gateway must have the same one.
-#[derive(Debug, clap::Args)]
-pub(crate) struct PepperFlags {
-    /// File with the pepper that webhook secrets are hashed under; or set MUSTER_HOOK_PEPPER. The gateway needs the same
-    #[arg(long, env = "MUSTER_HOOK_PEPPER_FILE")]
-    hook_pepper_file: Option<PathBuf>,
-}
-
-impl PepperFlags {
-    /// The pepper, read as the gateway reads it: the variable first, then the file.
-    ///
-    /// # Errors
-    /// When neither is there, or it is too short.
-    pub(crate) fn read(&self) -> anyhow::Result<SecretString> {
-        let pepper = match (std::env::var("MUSTER_HOOK_PEPPER"), &self.hook_pepper_file) {
-            (Ok(pepper), _) => SecretString::from(pepper),
-            (Err(_), Some(path)) => read_file(path, "the hook pepper")?,
-            (Err(_), None) => bail!("the hook pepper is missing: set MUSTER_HOOK_PEPPER, or --hook-pepper-file"),
-        };
-        ensure!(
-            pepper.expose_secret().len() >= PEPPER_BYTES_MIN,
-            "the hook pepper (MUSTER_HOOK_PEPPER, --hook-pepper-file) is shorter than {PEPPER_BYTES_MIN} bytes"
-        );
-        Ok(pepper)
-    }
-}
 
 /// A webhook secret out of a file; line ends around it do not belong to it.
 ///
@@ -88,15 +59,5 @@ mod tests {
             assert!(error.contains("visible ASCII") && (text.is_empty() || !error.contains(text)), "{error}");
         }
         assert!(read_webhook_secret(file(&"x".repeat(SECRET_CHARS_MAX)).path()).is_ok());
-    }
-
-    #[test]
-    fn a_pepper_that_the_gateway_would_refuse_is_refused() {
-        let short = file(&"x".repeat(PEPPER_BYTES_MIN - 1));
-        let pepper = PepperFlags { hook_pepper_file: Some(short.path().to_owned()) };
-        assert!(pepper.read().unwrap_err().to_string().contains("MUSTER_HOOK_PEPPER"));
-        let enough = file(&format!("{}\n", "x".repeat(PEPPER_BYTES_MIN)));
-        let pepper = PepperFlags { hook_pepper_file: Some(enough.path().to_owned()) };
-        assert_eq!(pepper.read().unwrap().expose_secret().len(), PEPPER_BYTES_MIN);
     }
 }

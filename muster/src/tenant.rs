@@ -11,11 +11,12 @@ use store::Store;
 use store::audit::Entry;
 use store::connection;
 use store::hook::{self, HookState};
+use store::pepper;
 use store::tenant::{self, Connected, Listed, NewConnection};
 use url::Url;
 use uuid::Uuid;
 
-use crate::secret::{PepperFlags, read_webhook_secret};
+use crate::secret::read_webhook_secret;
 use crate::token::actor;
 use crate::webhook;
 
@@ -62,7 +63,7 @@ pub(crate) struct Connect {
     #[arg(long)]
     env: bool,
     #[command(flatten)]
-    pepper: PepperFlags,
+    pepper: pepper::Config,
 }
 
 /// The flags of what concerns one tenant.
@@ -107,7 +108,7 @@ fn found(tenant: Uuid, is_found: bool) -> anyhow::Result<()> {
 }
 
 async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
-    let pepper = flags.pepper.read()?;
+    let pepper = flags.pepper.read().map_err(anyhow::Error::msg)?;
     // a mistyped name would leave a client in the PSA that nobody wanted
     ensure!(
         flags.add_client || tenant::has_client(store, flags.tenant, &flags.name).await? != Some(false),

@@ -8,10 +8,11 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 use store::Store;
 use store::hook::{self, Change};
+use store::pepper;
 use url::Url;
 use uuid::Uuid;
 
-use crate::secret::{PepperFlags, read_webhook_secret};
+use crate::secret::read_webhook_secret;
 
 pub(crate) use contract::webhook::{FAILURE_BODY, HEADER, RESOLVED_BODY};
 
@@ -42,7 +43,7 @@ pub(crate) struct Rotate {
     #[arg(long, default_value_t = GRACE_S, value_parser = clap::value_parser!(u64).range(0..=GRACE_S_MAX))]
     grace_s: u64,
     #[command(flatten)]
-    pepper: PepperFlags,
+    pepper: pepper::Config,
 }
 
 /// Does it and prints the result.
@@ -51,7 +52,7 @@ pub(crate) struct Rotate {
 /// What the database said; a tenant without a hook.
 pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
     let Command::Rotate(flags) = command;
-    let pepper = flags.pepper.read()?;
+    let pepper = flags.pepper.read().map_err(anyhow::Error::msg)?;
     let secret = match &flags.secret_file {
         Some(path) => read_webhook_secret(path)?,
         None => hook::generate_secret().into(),

@@ -197,6 +197,26 @@ async fn an_unknown_tenant_is_said_in_one_line() {
 }
 
 #[tokio::test]
+async fn a_pepper_that_the_gateway_would_refuse_is_refused() {
+    let (database, id) = (TestDatabase::create().await, Uuid::new_v4().to_string());
+    let rotate = ["webhook", "rotate", "--tenant", &id];
+    let with = |pepper: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+        command.env_clear().env("MUSTER_DATABASE_URL", database.url()).args(rotate);
+        let output =
+            pepper.into_iter().fold(&mut command, |command, it| command.env("MUSTER_HOOK_PEPPER", it)).output();
+        let output = output.expect("the command was built with this test");
+        (output.status.code(), String::from_utf8(output.stderr).expect("it prints text"))
+    };
+    let (code, said) = with(Some("fifteen letters"));
+    assert!(code == Some(1) && said.contains("MUSTER_HOOK_PEPPER") && !said.contains("fifteen"), "{said}");
+    let (code, said) = with(Some("sixteen letters."));
+    assert!(code == Some(1) && said.contains("has no webhook"), "{said}");
+    let (code, said) = with(None);
+    assert!(code == Some(2) && said.contains("--hook-pepper"), "{said}");
+}
+
+#[tokio::test]
 async fn a_wrong_command_line_ends_with_2_and_shows_no_secret() {
     let database = TestDatabase::empty().await;
     refused(&database, &["tenant", "suspend", "--tenant", "no-uuid"], 2);
