@@ -1,16 +1,15 @@
-//! A worker's `main`, the same in every worker: parse, telemetry, log what runs with which limits, run, exit code.
+//! A worker's `main`, the same in every worker: its flags, its run, and what an error of it exits with.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use store::Store;
-use telemetry::{field, signal};
+use telemetry::program::{EXIT_FAILURE, Start};
 
 use crate::registry::Registry;
 use crate::run::{Args, Program, RunError, run};
 
-/// The exit code of a configuration that cannot work.
-pub const EXIT_CONFIG: u8 = 2;
+pub use telemetry::program::EXIT_CONFIG;
 
 /// A worker without flags of its own.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -45,58 +44,27 @@ pub fn main<Extra: clap::Args>(
     jobs: impl AsyncFnOnce(&Store, &Extra) -> Result<Registry, String>,
 ) -> ExitCode {
     broker::install_tls_provider();
-    let Flags { worker: args, extra } = match read::<Extra>() {
-        Ok(flags) => flags,
-        Err(line) => return fail(program, &line, EXIT_CONFIG),
+    let run = async move |Flags { worker: args, extra }: Flags<Extra>, metrics, stop| {
+        run(program, &args, async |store| jobs(store, &extra).await, metrics, stop).await
     };
-    let guard = match telemetry::init(program.name, &args.telemetry) {
-        Ok(guard) => guard,
-        Err(error) => return fail(program, &fault::chain(&error), EXIT_CONFIG),
-    };
-    tracing::info!(
-        { field::SERVICE_VERSION } = program.version,
-        "{} starts with {:?} {:?} {:?}",
-        program.name,
-        args.worker,
-        args.broker,
-        args.store
-    );
-    let ended = live(program, &args, async |store| jobs(store, &extra).await, guard.metrics());
-    guard.shutdown();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<RunError>() {
-            Some(RunError::Store(_) | RunError::Probe { .. } | RunError::Jobs(_)) => {
-                fail(program, &error.to_string(), EXIT_CONFIG)
-            }
-            _ => fail(program, &format!("{error:#}"), 1),
-        },
+    telemetry::program::main(program, read::<Extra>(), run, exit_code)
+}
+
+fn exit_code(error: &RunError) -> u8 {
+    match error {
+        RunError::Store(_) | RunError::Probe { .. } | RunError::Jobs(_) => EXIT_CONFIG,
+        RunError::GraceOver(_) => EXIT_FAILURE,
     }
 }
 
 /// The command line and the environment, with limits that fit each other.
-fn read<Extra: clap::Args>() -> Result<Flags<Extra>, String> {
+fn read<Extra: clap::Args>() -> Result<Start<Flags<Extra>>, String> {
     let flags: Flags<Extra> = telemetry::command::read(std::env::args_os()).map_err(|refused| refused.to_string())?;
-    flags.worker.broker.check()?;
-    flags.worker.worker.check()?;
-    Ok(flags)
-}
-
-#[tokio::main]
-async fn live(
-    program: Program,
-    args: &Args,
-    jobs: impl AsyncFnOnce(&Store) -> Result<Registry, String>,
-    metrics: telemetry::MetricsHandle,
-) -> anyhow::Result<()> {
-    let stop = signal::shutdown_token()?;
-    Ok(run(program, args, jobs, metrics, stop).await?)
-}
-
-#[expect(clippy::print_stderr, reason = "why a program could not start is told on stderr, in one line")]
-fn fail(program: Program, line: &str, code: u8) -> ExitCode {
-    eprintln!("{}: {line}", program.name);
-    ExitCode::from(code)
+    let args = &flags.worker;
+    args.broker.check()?;
+    args.worker.check()?;
+    let holds = format!("{:?} {:?} {:?}", args.worker, args.broker, args.store);
+    Ok(Start { telemetry: args.telemetry.clone(), holds, config: flags })
 }
 
 #[cfg(test)]

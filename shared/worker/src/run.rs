@@ -9,6 +9,7 @@ use contract::topology::{self, Lane};
 use store::Store;
 use telemetry::field;
 use telemetry::probe::{self, Readiness};
+pub use telemetry::program::Program;
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,15 +40,6 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
     pub telemetry: telemetry::Config,
-}
-
-/// What a program says about itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Program {
-    /// Its name: `alert-worker`.
-    pub name: &'static str,
-    /// Its version, from its own Cargo.toml.
-    pub version: &'static str,
 }
 
 /// Why a worker could not start, or did not end in order.
