@@ -34,7 +34,7 @@ const SESSION: TimeDelta = TimeDelta::hours(5);
 const SETUP_SESSION: TimeDelta = TimeDelta::minutes(3);
 const EXTENSION_GAP: TimeDelta = TimeDelta::minutes(10);
 
-/// What a sync needs.
+/// What a careful operator gives to the key of a sync: what it asks for, and what later work will.
 const SYNC_PERMISSIONS: [&str; 7] = [
     "can_list_agents",
     "can_list_clients",
