@@ -5,13 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
+use store::hook::{GRACE_S, GRACE_S_MAX};
 use telemetry::command::{self, Refused};
 use url::Url;
-
-/// A day, in seconds: time to paste the new secret into Tactical while the old one still works.
-const GRACE_S: u64 = 24 * 60 * 60;
-/// A month, in seconds: an old secret that is good for longer was not replaced.
-const GRACE_S_MAX: u64 = 31 * 24 * 60 * 60;
 
 /// The operators' API of Muster.
 #[derive(Debug, Clone, Parser)]

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use store::Store;
 use store::audit::Entry;
 use store::connection;
-use store::hook::{self, HookState};
+use store::hook::{self, Change, HookState};
 use store::pepper;
 use store::tenant::{self, Connected, Listed, NewConnection};
 use url::Url;
@@ -128,9 +128,12 @@ async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
         client_name: flags.name,
         instance_url: flags.instance_url.map(|url| url.to_string().trim_end_matches('/').to_owned()),
         digest,
-        grace: Duration::from_secs(webhook::GRACE_S),
+        grace: Duration::from_secs(hook::GRACE_S),
     };
     let connected = tenant::connect(store, &connection).await?;
+    if let Some(Change::UnderWay { previous_valid_until }) = connected.hook {
+        bail!(webhook::under_way(previous_valid_until));
+    }
     let sheet = Sheet { connected: &connected, url: webhook::url(&flags.gateway_url, flags.tenant), secret };
     let mut out = io::stdout().lock();
     if flags.env {

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use store::Store;
-use store::hook::{self, Change};
+use store::hook::{self, Change, GRACE_S, GRACE_S_MAX, Rotation};
 use store::pepper;
 use url::Url;
 use uuid::Uuid;
@@ -16,17 +17,12 @@ use crate::secret::read_webhook_secret;
 
 pub(crate) use contract::webhook::{FAILURE_BODY, HEADER, RESOLVED_BODY};
 
-/// A day, in seconds: time to paste the new secret into Tactical while the old one still works.
-pub(crate) const GRACE_S: u64 = 24 * 60 * 60;
-/// A month, in seconds: an old secret that is good for longer was not replaced.
-const GRACE_S_MAX: u64 = 31 * 24 * 60 * 60;
-
 /// What can be done with webhooks.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Replace a tenant's webhook secret; the present one stays good for a while
     ///
-    /// Prints the new secret, this once. The secret before the present one ends at once.
+    /// Prints the new secret, this once. While the secret before the present one is still good, it refuses: see --force.
     Rotate(Rotate),
 }
 
@@ -42,6 +38,9 @@ pub(crate) struct Rotate {
     /// How long the present secret stays good, in seconds; 0 where it has leaked
     #[arg(long, default_value_t = GRACE_S, value_parser = clap::value_parser!(u64).range(0..=GRACE_S_MAX))]
     grace_s: u64,
+    /// Also while the secret before the present one is still good, which then ends at once
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pepper: pepper::Config,
 }
@@ -61,10 +60,11 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
     let hook = hook::find(store, flags.tenant)
         .await?
         .with_context(|| format!("tenant {} has no webhook; `muster tenant connect` makes one", flags.tenant))?;
-    let grace = Duration::from_secs(flags.grace_s);
-    let change = hook::rotate(store, flags.tenant, hook.integration_id, &digest, grace).await?;
+    let rotation = Rotation { grace: Duration::from_secs(flags.grace_s), is_forced: flags.force };
+    let change = hook::rotate(store, flags.tenant, hook.integration_id, &digest, rotation).await?;
     let mut out = io::stdout().lock();
     match change {
+        Change::UnderWay { previous_valid_until } => bail!(under_way(previous_valid_until)),
         Change::Unchanged => writeln!(out, "unchanged: this is the present secret")?,
         Change::Created => writeln!(out, "{HEADER}: {}", secret.expose_secret())?,
         Change::Rotated { previous_valid_until } => {
@@ -73,6 +73,16 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Why a secret is not replaced, and what to do.
+pub(crate) fn under_way(until: DateTime<Utc>) -> String {
+    format!(
+        "a rotation is under way until {}: the secret before the present one is good until then and may be the one that \
+         Tactical sends; enter the present one in both URL actions and wait, or cut the older one off with `muster webhook \
+         rotate --force`",
+        until.format("%F %T UTC")
+    )
 }
 
 /// Where Tactical sends a tenant's webhooks.

@@ -1,17 +1,19 @@
 //! What a person enters in Tactical so that it calls us, and a new secret for it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use contract::webhook;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::hook::{self, Change};
+use store::hook::{self, Change, GRACE_S_MAX, Rotation};
 use store::view::{self, TemplateFinding};
 use utoipa::ToSchema;
 
 use crate::call::{Call, Reply};
 use crate::problem::Problem;
-use crate::route::{NoBody, NoQuery};
+use crate::route::{NoBody, NoQuery, OptionalJson};
 
 /// How Tactical is told to call us: two URL actions of type REST, method POST, used by an alert template.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,6 +56,19 @@ impl From<TemplateFinding> for TemplateMistake {
     }
 }
 
+/// How the secret is to be replaced.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotate {
+    /// How long the present secret stays good, in seconds, at most 31 days; 0 where it has leaked. Where absent, as long as
+    /// whoever runs Muster has set: a day, unless they say otherwise.
+    #[schema(minimum = 0, maximum = 2_678_400)]
+    grace_s: Option<u64>,
+    /// Also while the secret before the present one is still good, which then ends at once.
+    #[serde(default)]
+    force: bool,
+}
+
 /// A new secret; the only answer that holds one.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Rotated {
@@ -81,17 +96,27 @@ pub(crate) async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Webho
 }
 
 /// `POST …/webhook/rotate`.
-pub(crate) async fn rotate(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Rotated>, Problem> {
+pub(crate) async fn rotate(
+    call: Call,
+    _: NoQuery,
+    OptionalJson(asked): OptionalJson<Rotate>,
+) -> Result<Reply<Rotated>, Problem> {
+    if asked.grace_s.is_some_and(|grace_s| grace_s > GRACE_S_MAX) {
+        let detail = format!("`grace_s` is a number of seconds from 0 to {GRACE_S_MAX} (31 days).");
+        return Err(Problem::invalid(detail, "An old secret that is good for longer was not replaced."));
+    }
     let found = view::webhook(&call.app.store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
     let secret = SecretString::from(hook::generate_secret());
     let digest = hook::digest(call.app.pepper.expose_secret().as_bytes(), secret.expose_secret());
-    let grace = call.app.webhook_grace;
-    let entry = call.entry("webhook.rotate", None, json!({ "grace_s": grace.as_secs() }));
+    let grace = asked.grace_s.map_or(call.app.webhook_grace, Duration::from_secs);
+    let entry = call.entry("webhook.rotate", None, json!({ "grace_s": grace.as_secs(), "force": asked.force }));
+    let rotation = Rotation { grace, is_forced: asked.force };
     let id = found.integration_id;
-    let change = hook::rotate_by(&call.app.store, call.tenant, id, &digest, grace, &entry).await?;
+    let change = hook::rotate_by(&call.app.store, call.tenant, id, &digest, rotation, &entry).await?;
     let previous_valid_until = match change {
         Change::Rotated { previous_valid_until } => Some(previous_valid_until),
         Change::Created | Change::Unchanged => None,
+        Change::UnderWay { previous_valid_until } => return Err(under_way(previous_valid_until)),
     };
     Ok(Reply::ok(Rotated {
         url: webhook::url(call.app.gateway_url.as_str(), call.tenant),
@@ -99,4 +124,15 @@ pub(crate) async fn rotate(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Ro
         secret: secret.expose_secret().to_owned(),
         previous_valid_until,
     }))
+}
+
+fn under_way(until: DateTime<Utc>) -> Problem {
+    let detail = format!(
+        "A rotation is under way until {}: the secret before the present one is good until then, and may be the one that \
+         Tactical sends.",
+        until.format("%F %T UTC")
+    );
+    let remedy = "Enter the present secret in both URL actions in Tactical and wait until then, or send `force: true`, \
+        which cuts the older secret off at once.";
+    Problem::conflict(detail, remedy)
 }

@@ -27,6 +27,12 @@ const CHANNEL: &str = "muster_hook";
 /// A generated secret's randomness, 256 bits: it cannot be guessed, so its digest needs no slow hash.
 const SECRET_BYTES: usize = 32;
 
+/// How long a secret stays good after its rotation where nobody says otherwise, in seconds: a day, time to paste the new one
+/// into Tactical while the old one still works.
+pub const GRACE_S: u64 = 24 * 60 * 60;
+/// The longest such time, in seconds: 31 days. An old secret that is good for longer was not replaced.
+pub const GRACE_S_MAX: u64 = 31 * 24 * 60 * 60;
+
 /// A secret's digest, HMAC-SHA-256. Compare in constant time.
 pub type Digest = [u8; 32];
 
@@ -92,6 +98,29 @@ pub enum Change {
         /// On the database's clock.
         previous_valid_until: DateTime<Utc>,
     },
+    /// Nothing was written: the secret before the present one is still good, may be the one that Tactical sends, and would
+    /// have ended at once. See [`Rotation::is_forced`].
+    UnderWay {
+        /// Until when it is good, on the database's clock.
+        previous_valid_until: DateTime<Utc>,
+    },
+}
+
+/// How a secret gives way to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// How long it stays good.
+    pub grace: Duration,
+    /// Also while the secret before it is still good, which ends then: two are good at a time.
+    pub is_forced: bool,
+}
+
+impl Rotation {
+    /// One that ends no secret before its time.
+    #[must_use]
+    pub fn gentle(grace: Duration) -> Self {
+        Self { grace, is_forced: false }
+    }
 }
 
 /// A secret's digest: HMAC-SHA-256 under the pepper. Pure.
@@ -170,7 +199,8 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Hook>, Error> {
     Ok(row.and_then(HookRow::into_hook))
 }
 
-/// Replaces a connection's digest; the one before stays good for `grace`. The same digest again changes nothing.
+/// Replaces a connection's digest; the one before stays good for a while. The same digest again changes nothing, and going
+/// back to the one before is always possible.
 ///
 /// # Errors
 /// What the database said.
@@ -179,19 +209,19 @@ pub async fn rotate(
     tenant: Uuid,
     integration_id: Uuid,
     digest: &Digest,
-    grace: Duration,
+    rotation: Rotation,
 ) -> Result<Change, Error> {
     store
         .run("rotate a hook's secret", async {
             let mut transaction = store.pool().begin().await?;
-            let change = set(&mut transaction, tenant, integration_id, digest, grace).await?;
+            let change = set(&mut transaction, tenant, integration_id, digest, rotation).await?;
             transaction.commit().await?;
             Ok(change)
         })
         .await
 }
 
-/// As [`rotate`], with the audit of who did it.
+/// As [`rotate`], with the audit of who did it, unless nothing was done.
 ///
 /// # Errors
 /// What the database said.
@@ -200,13 +230,16 @@ pub async fn rotate_by(
     tenant: Uuid,
     integration_id: Uuid,
     digest: &Digest,
-    grace: Duration,
+    rotation: Rotation,
     entry: &Entry,
 ) -> Result<Change, Error> {
     let what = "rotate a hook's secret";
     let rotated = async {
         let mut transaction = store.pool().begin().await.attempt(what)?;
-        let change = set(&mut transaction, tenant, integration_id, digest, grace).await.attempt(what)?;
+        let change = set(&mut transaction, tenant, integration_id, digest, rotation).await.attempt(what)?;
+        if matches!(change, Change::UnderWay { .. }) {
+            return Ok(change);
+        }
         audit::insert(&mut transaction, entry).await?;
         transaction.commit().await.attempt(what)?;
         Ok(change)
@@ -220,7 +253,7 @@ pub(crate) async fn set(
     tenant: Uuid,
     integration_id: Uuid,
     digest: &Digest,
-    grace: Duration,
+    rotation: Rotation,
 ) -> Result<Change, sqlx::Error> {
     // two that make it at once: the second waits here, then finds it
     let inserted = sqlx::query!(
@@ -237,14 +270,25 @@ pub(crate) async fn set(
            set previous_digest = digest, previous_valid_until = now() + make_interval(secs => $4), digest = $3,
                rotated_at = now()
            where tenant = $1 and integration_id = $2 and digest <> $3
+             and ($5 or previous_digest is null or previous_digest = $3 or previous_valid_until <= now())
            returning previous_valid_until as "previous_valid_until!""#,
         tenant,
         integration_id,
         digest.as_slice(),
-        grace.as_secs_f64(),
+        rotation.grace.as_secs_f64(),
+        rotation.is_forced
     );
-    let previous_valid_until = rotated.fetch_optional(connection).await?;
-    Ok(previous_valid_until.map_or(Change::Unchanged, |previous_valid_until| Change::Rotated { previous_valid_until }))
+    if let Some(previous_valid_until) = rotated.fetch_optional(&mut *connection).await? {
+        return Ok(Change::Rotated { previous_valid_until });
+    }
+    let under_way = sqlx::query_scalar!(
+        "select previous_valid_until from muster.hook where tenant = $1 and integration_id = $2 and digest <> $3",
+        tenant,
+        integration_id,
+        digest.as_slice()
+    );
+    let under_way = under_way.fetch_optional(connection).await?.flatten();
+    Ok(under_way.map_or(Change::Unchanged, |previous_valid_until| Change::UnderWay { previous_valid_until }))
 }
 
 /// Tells when hooks change, sooner than the next look at [`version`]. Holds one connection of the pool.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::audit::{self, Entry};
 use crate::connection::{self, Save, SaveEnd};
 use crate::error::Attempt as _;
-use crate::hook::{self, Change, Digest, HookState, PROVIDER};
+use crate::hook::{self, Change, Digest, HookState, PROVIDER, Rotation};
 use crate::{Error, Store};
 
 /// What a connected tenant is to have.
@@ -40,7 +40,7 @@ pub struct Connected {
     pub client_id: Uuid,
     /// The connection.
     pub integration_id: Uuid,
-    /// What happened to the hook; `None`: no digest was given.
+    /// What happened to the hook; `None`: no digest was given. Where a rotation is under way, nothing at all was written.
     pub hook: Option<Change>,
 }
 
@@ -87,12 +87,17 @@ pub async fn connect(store: &Store, new: &NewConnection) -> Result<Connected, Er
             let integration_id = integration(&mut transaction, new, &what).await?;
             let hook = match &new.digest {
                 Some(digest) => {
-                    let set = hook::set(&mut transaction, new.tenant, integration_id, digest, new.grace).await;
+                    let set =
+                        hook::set(&mut transaction, new.tenant, integration_id, digest, Rotation::gentle(new.grace))
+                            .await;
                     Some(set.attempt(what.clone())?)
                 }
                 None => None,
             };
-            transaction.commit().await.attempt(what.clone())?;
+            // all of it, or nothing
+            if !matches!(hook, Some(Change::UnderWay { .. })) {
+                transaction.commit().await.attempt(what.clone())?;
+            }
             Ok(Connected { tenant: new.tenant, client_id, integration_id, hook })
         })
         .await

@@ -5,14 +5,14 @@ use std::time::Duration;
 use sqlx::Connection;
 use store::Store;
 use store::connection;
-use store::hook::{self, Change, Digest, HookState};
+use store::hook::{self, Change, Digest, HookState, Rotation};
 use store::tenant;
 use store::testing::{TestDatabase, entry};
 use uuid::Uuid;
 
 use crate::{connected, execute, within};
 
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Rotation = Rotation { grace: Duration::from_secs(60), is_forced: false };
 
 async fn state(store: &Store) -> HookState {
     hook::snapshot(store).await.expect("it reads").hooks[0].state
@@ -170,8 +170,50 @@ async fn a_rotation_keeps_the_secret_before_for_its_grace() {
     assert_eq!(hook.previous, Some(([1; 32], previous_valid_until)));
 }
 
+#[tokio::test]
+async fn a_second_rotation_waits_for_the_grace_of_the_first_or_is_forced() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let one = connected(&store, 1).await;
+    let rotate = async |digest: u8, rotation: Rotation| {
+        hook::rotate(&store, one.tenant, one.integration_id, &[digest; 32], rotation).await.unwrap()
+    };
+    let good = async || {
+        let hook = hook::find(&store, one.tenant).await.unwrap().unwrap();
+        (hook.digest[0], hook.previous.map(|(digest, _)| digest[0]))
+    };
+    let Change::Rotated { previous_valid_until } = rotate(2, GRACE).await else { panic!("the first is made") };
+    // Tactical still sends the first secret: whatever the second one's grace is, it would end
+    for grace in [GRACE, Rotation::gentle(Duration::ZERO)] {
+        assert_eq!(rotate(3, grace).await, Change::UnderWay { previous_valid_until });
+    }
+    let seen = version(&store).await;
+    assert_eq!(good().await, (2, Some(1)), "both are as they were");
+    let new = tenant::NewConnection {
+        tenant: one.tenant,
+        client_name: "Another".to_owned(),
+        instance_url: Some("https://rmm.example.com".to_owned()),
+        digest: Some([3; 32]),
+        grace: GRACE.grace,
+    };
+    let refused = tenant::connect(&store, &new).await.unwrap();
+    assert_eq!(refused.hook, Some(Change::UnderWay { previous_valid_until }));
+    assert_eq!(tenant::list(&store).await.unwrap()[0].instance_url.as_deref(), Some("https://api.example.com"));
+    assert_eq!(version(&store).await, seen, "nothing was written");
+    // there is a way back, which ends nothing
+    assert!(matches!(rotate(1, GRACE).await, Change::Rotated { .. }));
+    assert_eq!(good().await, (1, Some(2)));
+    assert!(matches!(rotate(3, Rotation { is_forced: true, ..GRACE }).await, Change::Rotated { .. }));
+    assert_eq!(good().await, (3, Some(1)));
+    // a grace that is over, and one that never was, stand in nobody's way
+    execute(&database, "update muster.hook set previous_valid_until = now() - interval '1 second'").await;
+    assert!(matches!(rotate(4, Rotation::gentle(Duration::ZERO)).await, Change::Rotated { .. }));
+    assert!(matches!(rotate(5, GRACE).await, Change::Rotated { .. }));
+    assert_eq!(good().await, (5, Some(4)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_rotations_at_once_end_in_one_of_their_two_orders() {
+async fn of_two_rotations_at_once_the_second_is_told_of_the_first() {
     for _ in 0..5 {
         let database = TestDatabase::create().await;
         let store = database.store();
@@ -181,11 +223,12 @@ async fn two_rotations_at_once_end_in_one_of_their_two_orders() {
             tokio::spawn(async move { hook::rotate(&store, one.tenant, one.integration_id, &digest, GRACE).await })
         };
         let (left, right) = (rotate([2; 32]), rotate([3; 32]));
-        within(left).await.unwrap().unwrap();
-        within(right).await.unwrap().unwrap();
+        let ends = [within(left).await.unwrap().unwrap(), within(right).await.unwrap().unwrap()];
         let hook = hook::find(&store, one.tenant).await.unwrap().unwrap();
-        let ends = (hook.digest[0], hook.previous.unwrap().0[0]);
-        assert!(ends == (3, 2) || ends == (2, 3), "{ends:?}");
+        let Some(([1, ..], until)) = hook.previous else { panic!("the first secret was cut off: {hook:?}") };
+        let first = usize::from(hook.digest != [2; 32]);
+        assert_eq!(ends[first], Change::Rotated { previous_valid_until: until });
+        assert_eq!(ends[1 - first], Change::UnderWay { previous_valid_until: until });
     }
 }
 
