@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::audit::Entry;
 use store::token::Token;
@@ -71,59 +70,5 @@ impl<T: Serialize> IntoResponse for Reply<T> {
         let location = HeaderValue::from_str(&location).expect("a path of ours is ASCII");
         response.headers_mut().insert(header::LOCATION, location);
         response
-    }
-}
-
-/// Reads a body.
-///
-/// What the parser says about a value may hold the value, so only what it expected is told; an unknown field is named.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::unreadable(complaint(&error.to_string())))
-}
-
-fn complaint(text: &str) -> String {
-    if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") {
-        return format!("The body is not what is taken here: {text}.");
-    }
-    match text.split_once("expected ") {
-        Some((_, expected)) => format!("The body is not what is taken here: expected {expected}."),
-        None => "The body is not JSON.".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "it is only read")]
-    struct Body {
-        mode: Mode,
-        count: Option<u8>,
-    }
-
-    #[derive(Debug, serde::Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Mode {
-        One,
-        Two,
-    }
-
-    #[test]
-    fn a_complaint_names_fields_and_never_values() {
-        for (body, says) in [
-            (r#"{"mode":"one","canary_field":1}"#, "unknown field `canary_field`"),
-            (r#"{}"#, "missing field `mode`"),
-            (r#"{"mode":"canary"}"#, "expected `one` or `two`"),
-            (r#"{"mode":"one","count":"canary"}"#, "expected u8"),
-            ("canary", "expected"),
-            ("", "not JSON"),
-        ] {
-            let problem = parse::<Body>(body.as_bytes()).unwrap_err();
-            let shown = format!("{problem:?}");
-            assert!(shown.contains(says), "{body}: {shown}");
-            assert!(!shown.contains("canary") || shown.contains("canary_field"), "{body}: {shown}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use store::view::AlertKey;
 use uuid::Uuid;
 
@@ -31,32 +31,65 @@ pub(crate) fn page<R>(mut rows: Vec<R>, limit: u16, cursor: impl Fn(&R) -> Strin
     (rows, next)
 }
 
-/// After this id.
-pub(crate) fn of_id(id: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode(id.as_bytes())
+/// A list that is paged. Its cursors begin with its letter, and are no other list's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Assets,
+    Runs,
+    Alerts,
+}
+
+impl List {
+    fn letter(self) -> u8 {
+        match self {
+            Self::Assets => b'a',
+            Self::Runs => b'r',
+            Self::Alerts => b'l',
+        }
+    }
+
+    fn write(self, rest: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([&[self.letter()], rest].concat())
+    }
+
+    fn read(self, text: &str) -> Option<Vec<u8>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        if bytes.first() != Some(&self.letter()) {
+            return None;
+        }
+        Some(bytes.split_off(1))
+    }
+}
+
+/// After this id of the list.
+pub(crate) fn of_id(list: List, id: Uuid) -> String {
+    list.write(id.as_bytes())
 }
 
 /// The id of [`of_id`].
-pub(crate) fn to_id(text: &str) -> Result<Uuid, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    bytes.ok_or_else(refused)
+pub(crate) fn to_id(list: List, text: &str) -> Result<Uuid, Problem> {
+    list.read(text).and_then(|bytes| Uuid::from_slice(&bytes).ok()).ok_or_else(refused)
 }
 
 /// After this alert.
 pub(crate) fn of_alert(key: AlertKey) -> String {
-    let mut bytes = key.triggered_at.timestamp_micros().to_be_bytes().to_vec();
-    bytes.extend(key.alert_id.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+    let micros = key.triggered_at.timestamp_micros().to_be_bytes();
+    List::Alerts.write(&[&micros[..], key.alert_id.as_bytes()].concat())
 }
 
 /// The alert of [`of_alert`].
 pub(crate) fn to_alert(text: &str) -> Result<AlertKey, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let bytes = List::Alerts.read(text).unwrap_or_default();
     let key = bytes.split_first_chunk::<8>().and_then(|(micros, id)| {
         let triggered_at = DateTime::<Utc>::from_timestamp_micros(i64::from_be_bytes(*micros))?;
         Some(AlertKey { triggered_at, alert_id: Uuid::from_slice(id).ok()? })
     });
-    key.ok_or_else(refused)
+    key.filter(|key| is_storable(key.triggered_at)).ok_or_else(refused)
+}
+
+/// A time that the database can hold; chrono knows more of them.
+pub(crate) fn is_storable(at: DateTime<Utc>) -> bool {
+    (1..=9999).contains(&at.year())
 }
 
 fn refused() -> Problem {
@@ -70,7 +103,7 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was() {
         let id = Uuid::from_u128(0x1234);
-        assert_eq!(to_id(&of_id(id)).unwrap(), id);
+        assert_eq!(to_id(List::Runs, &of_id(List::Runs, id)).unwrap(), id);
         let key = AlertKey { triggered_at: "2026-11-22T01:59:05.902118Z".parse().unwrap(), alert_id: id };
         assert_eq!(to_alert(&of_alert(key)).unwrap(), key);
     }
@@ -78,10 +111,14 @@ mod tests {
     #[test]
     fn what_is_no_cursor_of_this_list_is_refused() {
         let alert = of_alert(AlertKey { triggered_at: DateTime::UNIX_EPOCH, alert_id: Uuid::nil() });
-        for text in ["", "x", "%", &alert] {
-            assert!(to_id(text).is_err(), "{text}");
+        let far = of_alert(AlertKey { triggered_at: DateTime::<Utc>::MAX_UTC, alert_id: Uuid::nil() });
+        let (run, asset) = (of_id(List::Runs, Uuid::nil()), of_id(List::Assets, Uuid::nil()));
+        let bare = URL_SAFE_NO_PAD.encode(Uuid::nil().as_bytes());
+        for text in ["", "x", "%", &alert, &asset, &bare] {
+            assert!(to_id(List::Runs, text).is_err(), "{text}");
         }
-        for text in ["", "x", &of_id(Uuid::nil()), &format!("{alert}AA")] {
+        assert!(to_id(List::Assets, &run).is_err());
+        for text in ["", "x", &run, &asset, &far, &format!("{alert}AA")] {
             assert!(to_alert(text).is_err(), "{text}");
         }
     }

@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod call;
+mod complaint;
 pub mod config;
 mod cursor;
 pub mod openapi;

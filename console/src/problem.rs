@@ -41,9 +41,12 @@ const NOT_CONNECTED: Kind = Kind::new(StatusCode::CONFLICT, "not-connected", "Ta
 const CONFLICT: Kind = Kind::new(StatusCode::CONFLICT, "conflict", "Not possible as things are");
 const INVALID: Kind = Kind::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A value cannot be taken");
 const UNREADABLE: Kind = Kind::new(StatusCode::BAD_REQUEST, "unreadable", "The request cannot be read");
+const MEDIA_TYPE: Kind = Kind::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is not sent as JSON");
 const TOO_LARGE: Kind = Kind::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large");
 const BODY_TIMEOUT: Kind = Kind::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body came too slowly");
 const TACTICAL: Kind = Kind::new(StatusCode::BAD_GATEWAY, "tactical", "Tactical did not answer as expected");
+const TACTICAL_FORBIDS: Kind =
+    Kind::new(StatusCode::FORBIDDEN, "tactical-permissions", "The role in Tactical lacks permissions");
 const TOO_SLOW: Kind = Kind::new(StatusCode::GATEWAY_TIMEOUT, "too-slow", "It took too long");
 const UNAVAILABLE: Kind = Kind::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available just now");
 const INTERNAL: Kind = Kind::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong in Muster");
@@ -141,6 +144,12 @@ impl Problem {
         Self::new(&UNREADABLE, detail, remedy)
     }
 
+    /// 415.
+    pub(crate) fn media_type() -> Self {
+        let detail = "A body is JSON here, and this one's `Content-Type` says something else.";
+        Self::new(&MEDIA_TYPE, detail, "Send `Content-Type: application/json`.")
+    }
+
     /// 413.
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         Self::new(&TOO_LARGE, format!("A body has at most {bytes_max} bytes."), "Send it in smaller parts.")
@@ -154,6 +163,14 @@ impl Problem {
     /// 502: what is asked of Tactical, Tactical did not answer well.
     pub(crate) fn tactical(detail: impl Into<Text>, remedy: impl Into<Text>) -> Self {
         Self::new(&TACTICAL, detail, remedy)
+    }
+
+    /// 403 of Tactical's: the role of the connection's user lacks these permissions.
+    pub(crate) fn tactical_forbids(what: &str, names: &[&str]) -> Self {
+        let detail = format!("The user's role in Tactical lacks permissions that {what} needs: {}.", names.join(", "));
+        let remedy = "In Tactical, Settings, Permissions Manager, give the role these permissions, wait ten minutes \
+            (Tactical keeps roles that long), and ask again.";
+        Self::new(&TACTICAL_FORBIDS, detail, remedy)
     }
 
     /// 504: it took too long.

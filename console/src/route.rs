@@ -16,7 +16,8 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::call::{Call, Reply, parse};
+use crate::call::{Call, Reply};
+use crate::complaint::{self, parse};
 use crate::problem::Problem;
 
 /// The methods that routes have.
@@ -114,13 +115,14 @@ pub(crate) trait Body: Sized + Send + 'static {
     fn document(schemas: &mut Schemas) -> Option<BodyDoc>;
 }
 
-/// Nothing; what comes is not looked at.
-#[derive(Debug)]
-pub(crate) struct NoBody;
+/// Nothing, or an object without anything in it: what would be ignored is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoBody {}
 
 impl Body for NoBody {
-    fn read(_: &[u8]) -> Result<Self, Problem> {
-        Ok(Self)
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        if body.trim_ascii().is_empty() { Ok(Self::default()) } else { parse(body) }
     }
 
     fn document(_: &mut Schemas) -> Option<BodyDoc> {
@@ -233,11 +235,19 @@ impl Route {
     }
 }
 
-fn read_query<Q: DeserializeOwned>(uri: &Uri) -> Result<Q, Problem> {
+fn read_query<Q: Query>(uri: &Uri) -> Result<Q, Problem> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    if let Some((name, _)) = pairs.into_iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        return Err(complaint::nul(&name));
+    }
     let query = axum::extract::Query::<Q>::try_from_uri(uri);
     query.map(|query| query.0).map_err(|rejection| {
         let text = rejection.body_text();
         let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-        Problem::unreadable(format!("The address is not what is taken here: {text}."))
+        let known = Q::into_params(|| Some(ParameterIn::Query));
+        let named = text.split_once(": ").filter(|(name, _)| known.iter().any(|parameter| parameter.name == *name));
+        // the name of an unknown one stands before it, too
+        let (name, text) = named.unwrap_or(("", text.find("unknown field").map_or(text, |at| &text[at..])));
+        complaint::of("The address", name, text)
     })
 }

@@ -137,8 +137,19 @@ async fn answer(route: &'static Route, app: Arc<App>, request: Request) -> Resul
         BodyError::TimedOut => Problem::body_timeout(),
         BodyError::Broken => Problem::unreadable("The body broke off."),
     })?;
+    if !body.trim_ascii().is_empty() && !is_json(&parts.headers) {
+        return Err(Problem::media_type());
+    }
     let Parts { uri, .. } = parts;
     (route.handler)(call, &uri, body).await
+}
+
+/// Whether a body is said to be JSON. One of which nothing is said is taken for it: it is read as nothing else.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let Ok(text) = value.to_str() else { return false };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// Whose token it is.

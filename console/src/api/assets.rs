@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::call::{Call, Reply};
-use crate::cursor;
+use crate::cursor::{self, List};
 use crate::problem::Problem;
 use crate::route::{NoBody, NoQuery};
 
@@ -204,7 +204,11 @@ impl From<AssetDetail> for AssetWithVitals {
 /// `GET …/assets`.
 pub(crate) async fn list(call: Call, query: AssetsQuery, _: NoBody) -> Result<Reply<Assets>, Problem> {
     let limit = cursor::limit(query.limit)?;
-    let after = query.cursor.as_deref().map(cursor::to_id).transpose()?;
+    if query.updated_since.is_some_and(|since| !cursor::is_storable(since)) {
+        let detail = "`updated_since` is not a time of the years 1 to 9999.";
+        return Err(Problem::invalid(detail, "Send a time such as `2026-01-31T12:00:00Z`."));
+    }
+    let after = query.cursor.as_deref().map(|text| cursor::to_id(List::Assets, text)).transpose()?;
     let filter = AssetFilter {
         status: query.status.map(|status| status.as_str().to_owned()),
         client_id: query.client_id,
@@ -214,7 +218,7 @@ pub(crate) async fn list(call: Call, query: AssetsQuery, _: NoBody) -> Result<Re
         updated_since: query.updated_since,
     };
     let rows = view::assets(&call.app.store, call.tenant, &filter, after, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_id(row.asset_id));
+    let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_id(List::Assets, row.asset_id));
     Ok(Reply::ok(Assets { assets: rows.into_iter().map(Asset::from).collect(), next_cursor }))
 }
 

@@ -98,6 +98,8 @@ pub(crate) enum Standing {
     /// The URL leads to another server than before: no device is written until a sync of the clients has found the same
     /// server there.
     Unconfirmed,
+    /// It is switched on, but has no URL or no credentials, so that nothing can be read: see `missing`. Webhooks are recorded.
+    Incomplete,
     /// It works.
     Active,
 }
@@ -112,6 +114,9 @@ pub(crate) struct Status {
     auth_mode: Option<AuthMode>,
     device_source: Option<DeviceSource>,
     is_active: bool,
+    /// Settings without which nothing can be read, by the names that saving them takes: `instance_url`, `api_key`,
+    /// `username`, `password`.
+    missing: Vec<&'static str>,
     connected_at: Option<DateTime<Utc>>,
     /// The secrets that are set.
     secrets: Vec<Secret>,
@@ -202,10 +207,12 @@ async fn read(call: &Call) -> Result<Status, Problem> {
     let open = RunFilter { states: vec![State::Queued, State::Running], ..RunFilter::default() };
     let open_runs = run::page(store, call.tenant, &open, 10).await?;
     let secrets = call.app.connections.shown(call.tenant).await?;
-    let secrets =
+    let secrets: Vec<_> =
         secrets.into_iter().map(|it| Secret { name: it.name, masked: it.masked, updated_at: it.updated_at }).collect();
+    let missing = missing(&found, &secrets);
     Ok(Status {
-        state: Standing::of(&found),
+        state: Standing::of(&found, &missing),
+        missing,
         integration_id: Some(found.integration_id),
         instance_url: found.instance_url,
         auth_mode: Some(found.auth_mode.into()),
@@ -237,8 +244,19 @@ async fn read(call: &Call) -> Result<Status, Problem> {
     })
 }
 
+/// What must be saved before anything can be read.
+fn missing(found: &connection::Connection, secrets: &[Secret]) -> Vec<&'static str> {
+    let wanted: &[_] = match found.auth_mode {
+        connection::AuthMode::ApiKey => &[("api_key", secret::API_KEY)],
+        connection::AuthMode::Knox => &[("username", secret::USERNAME), ("password", secret::PASSWORD)],
+    };
+    let unset = wanted.iter().filter(|(_, name)| !secrets.iter().any(|secret| secret.name == *name));
+    let url = found.instance_url.is_none().then_some("instance_url");
+    url.into_iter().chain(unset.map(|(field, _)| *field)).collect()
+}
+
 impl Standing {
-    fn of(found: &connection::Connection) -> Self {
+    fn of(found: &connection::Connection, missing: &[&str]) -> Self {
         if found.is_suspended {
             Self::Suspended
         } else if found.code_wanted_at.is_some() {
@@ -247,6 +265,8 @@ impl Standing {
             Self::LoginRefused
         } else if !found.is_active {
             Self::Inactive
+        } else if !missing.is_empty() {
+            Self::Incomplete
         } else if found.held_at.is_some() {
             Self::Held
         } else if found.is_unconfirmed() {
@@ -321,10 +341,24 @@ impl Settings {
                 let detail = format!("`{field}` must have 1 to {SECRET_CHARS_MAX} characters.");
                 return Err(Problem::invalid(detail, "Leave it out where it is to stay as it is."));
             }
+            check_characters(field, text.expose_secret())?;
             secrets.push((name, text));
         }
         Ok(secrets)
     }
+}
+
+/// What was pasted wrongly would only show as a refusal of Tactical's, later and as something else.
+fn check_characters(field: &'static str, text: &str) -> Result<(), Problem> {
+    let remedy = "Copy it again, without a space or a line break before, in or after it.";
+    if field == "api_key" && !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let detail = "`api_key` holds a space, a control character or a letter that no key of Tactical's has.";
+        return Err(Problem::invalid(detail, remedy));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::invalid(format!("`{field}` holds a control character."), remedy));
+    }
+    Ok(())
 }
 
 /// What a test of the connection may need.

@@ -7,7 +7,6 @@ mod judge;
 
 use std::collections::BTreeMap;
 
-use ::connection::Open;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use store::{connection, hook};
@@ -85,15 +84,37 @@ pub(crate) async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Cover
         pepper: call.app.pepper.expose_secret().as_bytes().to_vec(),
     };
     let open = call.app.connections.open(call.tenant, found.integration_id).await?;
-    let templates = open.call(|client| async move { client.alert_templates().await }).await?;
-    let actions = open.call(|client| async move { client.url_actions().await }).await?;
+    let mut missing = Vec::new();
+    let templates = open.call(|client| async move { client.alert_templates().await }).await;
+    let templates = unless_forbidden("can_list_alerttemplates", templates, &mut missing)?;
+    let actions = open.call(|client| async move { client.url_actions().await }).await;
+    let actions = unless_forbidden("can_run_urlactions", actions, &mut missing)?;
+    let agents = open.call(|client| async move { client.agents(&AgentFilter::default()).await }).await;
+    let agents = unless_forbidden("can_list_agents", agents, &mut missing)?;
+    let (Some(templates), Some(actions), Some(agents)) = (templates, actions, agents) else {
+        return Err(Problem::tactical_forbids("the coverage", &missing));
+    };
     let judged = judge::judge(&templates, &actions, &ours);
-    Ok(Reply::ok(count(&open, judged).await?))
+    Ok(Reply::ok(count(agents, judged).await?))
+}
+
+/// What Tactical answered; `None`: the role lacks the permission of this name, which is noted.
+fn unless_forbidden<T>(
+    permission: &'static str,
+    answer: Result<T, ::connection::Error>,
+    missing: &mut Vec<&'static str>,
+) -> Result<Option<T>, Problem> {
+    match answer {
+        Err(::connection::Error::Tactical(tactical::Error::Forbidden { .. })) => {
+            missing.push(permission);
+            Ok(None)
+        }
+        answer => Ok(Some(answer?)),
+    }
 }
 
 /// Reads every agent and looks its template up; only what is shown is kept.
-async fn count(open: &Open, mut judged: Judged) -> Result<Coverage, Problem> {
-    let mut agents = open.call(|client| async move { client.agents(&AgentFilter::default()).await }).await?;
+async fn count(mut agents: tactical::Stream<AgentRow>, mut judged: Judged) -> Result<Coverage, Problem> {
     let mut counted = Counted::default();
     while let Some(agent) = agents.next().await {
         let agent = agent.map_err(::connection::Error::from)?;

@@ -195,8 +195,11 @@ pub(crate) async fn patch_many(
     _: NoQuery,
     Json(changes): Json<Changes>,
 ) -> Result<Reply<Changed>, Problem> {
-    if !(1..=CHANGES_MAX).contains(&changes.mappings.len()) {
-        let detail = format!("`mappings` names 1 to {CHANGES_MAX} mappings.");
+    if changes.mappings.is_empty() {
+        return Err(Problem::invalid("`mappings` is empty, so nothing would change.", "Name at least one mapping."));
+    }
+    if changes.mappings.len() > CHANGES_MAX {
+        let detail = format!("`mappings` names more than {CHANGES_MAX} mappings.");
         return Err(Problem::invalid(detail, "Send the changes in several requests."));
     }
     apply(&call, changes.mappings).await
@@ -285,5 +288,5 @@ pub(crate) async fn confirm(
         let detail = "There is nothing to confirm: the mappings are not held.";
         return Err(Problem::conflict(detail, "Look at the mappings again."));
     }
-    list(call, query, NoBody).await
+    list(call, query, NoBody {}).await
 }

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::call::{Call, Reply};
-use crate::cursor;
+use crate::cursor::{self, List};
 use crate::problem::Problem;
 use crate::route::{NoBody, NoQuery};
 
@@ -200,10 +200,10 @@ pub(crate) async fn list(call: Call, query: RunsQuery, _: NoBody) -> Result<Repl
             RunKind::Devices => Kind::Devices,
         }),
         states: query.state.map(RunState::states).unwrap_or_default(),
-        after: query.cursor.as_deref().map(cursor::to_id).transpose()?,
+        after: query.cursor.as_deref().map(|text| cursor::to_id(List::Runs, text)).transpose()?,
     };
     let rows = run::page(&call.app.store, call.tenant, &filter, u32::from(limit) + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_id(row.run_id));
+    let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_id(List::Runs, row.run_id));
     Ok(Reply::ok(Runs { runs: rows.into_iter().map(Run::from).collect(), next_cursor }))
 }
 

@@ -53,6 +53,10 @@ impl World {
         self.send("GET", path, Some(token), "").await
     }
 
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answer {
+        answer(&self.router, request).await
+    }
+
     pub(crate) async fn send(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
         ask(&self.router, method, path, token, body).await
     }
@@ -125,7 +129,10 @@ pub(crate) async fn ask(router: &Router, method: &str, path: &str, token: Option
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let request = request.body(Body::from(body.to_owned())).unwrap();
+    answer(router, request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+async fn answer(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();

@@ -214,6 +214,29 @@ async fn coverage_counts_the_agents_that_will_call_and_names_the_others() {
     assert_eq!(coverage["uncovered"].as_array().map(Vec::len), Some(100));
 }
 
+#[tokio::test]
+async fn coverage_names_the_permissions_that_it_lacks_and_needs_no_others() {
+    let world = World::start().await;
+    world.fleet.connect_tactical(key::SYNC).await;
+    let control = world.fleet.simulator().control();
+    assert!(world.ok(Method::GET, "/coverage", None).await["agents"].is_number());
+    let role = control.role("sync").expect("it exists");
+    for lacking in
+        [&["can_list_alerttemplates"][..], &["can_run_urlactions"], &["can_list_alerttemplates", "can_run_urlactions"]]
+    {
+        let mut less = role.clone();
+        less.permissions.retain(|permission| !lacking.contains(&permission.as_str()));
+        control.set_role("sync", less).expect("it exists");
+        let refused = world.ask(Method::GET, "/coverage", None).await;
+        assert_eq!((refused.status, &refused.json["type"]), (403, &json!("urn:muster:problem:tactical-permissions")));
+        let expected =
+            format!("The user's role in Tactical lacks permissions that the coverage needs: {}.", lacking.join(", "));
+        assert_eq!(refused.json["detail"], expected);
+        assert!(refused.json["remedy"].as_str().expect("a text").contains("Permissions Manager"), "{refused:?}");
+    }
+    assert_eq!(world.test(None).await["outcome"], "ok", "a sync needs none of them");
+}
+
 /// (18) of what the incumbent gets wrong, with the whole of the disconnect.
 #[tokio::test]
 async fn after_a_disconnect_a_webhook_is_answered_and_not_recorded_within_ten_seconds() {

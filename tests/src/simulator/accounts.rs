@@ -34,14 +34,16 @@ const SESSION: TimeDelta = TimeDelta::hours(5);
 const SETUP_SESSION: TimeDelta = TimeDelta::minutes(3);
 const EXTENSION_GAP: TimeDelta = TimeDelta::minutes(10);
 
-/// What a careful operator gives to the key of a sync: what it asks for, and what later work will.
-const SYNC_PERMISSIONS: [&str; 7] = [
+/// What a careful operator gives to the key of a sync and the coverage: what they ask for, and what later work will.
+const SYNC_PERMISSIONS: [&str; 9] = [
     "can_list_agents",
     "can_list_clients",
     "can_list_sites",
     "can_list_alerts",
     "can_list_software",
     "can_list_checks",
+    "can_list_alerttemplates",
+    "can_run_urlactions",
     "can_manage_alerts",
 ];
 
