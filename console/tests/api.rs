@@ -4,8 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
+use store::Store;
+use store::run::{self, RunFilter};
 use store::token::Permission;
-use store::{Store, run};
 use support::{Answer, PEPPER, TENANT, World, ask, make, tactical};
 use uuid::Uuid;
 
@@ -72,7 +73,7 @@ async fn what_is_no_setting_is_refused_by_name_and_a_bad_url_with_its_sentence()
     for (body, status, says) in [
         (json!({"alertPolling": {}}), 400, "alertPolling"),
         (json!({"auth_mode": "canary"}), 400, "`api_key` or `knox`"),
-        (json!({"instance_url": 7}), 400, "expected a string"),
+        (json!({"instance_url": 7}), 400, "`instance_url` must be a text."),
         (json!({}), 422, "instance_url"),
         (json!({"instance_url": "api.example.com"}), 422, "https://"),
         (json!({"instance_url": "http://api.example.com"}), 422, "http://"),
@@ -80,6 +81,11 @@ async fn what_is_no_setting_is_refused_by_name_and_a_bad_url_with_its_sentence()
         (json!({"instance_url": "https://u:canary@api.example.com"}), 422, "user name or a password"),
         (json!({"instance_url": "https://api.example.com", "api_key": ""}), 422, "api_key"),
         (json!({"instance_url": "https://api.example.com", "password": "x".repeat(501)}), 422, "password"),
+        (json!({"instance_url": "https://api.example.com", "api_key": "canary\nkey"}), 422, "`api_key` holds a space"),
+        (json!({"instance_url": "https://api.example.com", "api_key": " canary"}), 422, "`api_key` holds a space"),
+        (json!({"instance_url": "https://api.example.com", "api_key": "canäry"}), 422, "`api_key` holds a space"),
+        (json!({"instance_url": "https://api.example.com", "username": "canary\t"}), 422, "`username` holds a control"),
+        (json!({"instance_url": "https://api.example.com", "password": "canary\r"}), 422, "`password` holds a control"),
     ] {
         let answer = put(&world, &token, body.clone()).await;
         answer.problem(status, if status == 400 { "unreadable" } else { "invalid" });
@@ -132,7 +138,7 @@ async fn runs_are_filtered_and_paged() {
         end_all(&world.store).await;
     }
     post(&world, &token, "/sync/clients", "").await;
-    assert_eq!(run::list(&world.store, TENANT, 100).await.unwrap().len(), 7);
+    assert_eq!(run::page(&world.store, TENANT, &RunFilter::default(), 100).await.unwrap().len(), 7);
     let count = async |query: &str| {
         world.get(&token, &tactical(&format!("/runs?{query}"))).await.ok()["runs"].as_array().unwrap().len()
     };

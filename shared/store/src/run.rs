@@ -25,7 +25,7 @@ pub use fence::{Fence, PartFence};
 pub use part::{NewPart, Part, begin_part, fail_part, finish_part, leave_part, plan};
 pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};
-pub use view::{Counts, PartView, RunFilter, RunView, get, list, page};
+pub use view::{Counts, PartView, RunFilter, RunView, get, page};
 
 pub(crate) use fence::{Step, advance, hold, hold_batch, hold_part};
 

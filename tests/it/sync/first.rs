@@ -1,7 +1,7 @@
 //! The first sync, the second one that finds nothing new, and what is shown as time passes.
 
 use chrono::TimeDelta;
-use store::run::{Kind, State};
+use store::run::{Kind, RunFilter, State};
 use store::{organization, run, view};
 use tests::simulator::key;
 use tests::{Fleet, soon};
@@ -95,6 +95,8 @@ async fn a_wish_for_a_second_run_is_given_the_first() {
     let second = fleet.start_run(Kind::Devices).await;
     let (run, _) = soon("the end of the run", fleet.ended(first)).await;
     assert_eq!((second, run.state, run.counts.created), (first, State::Completed, 20));
-    let runs = run::list(&fleet.store(), fleet.connection().tenant, 10).await.expect("the database answers");
+    let runs = run::page(&fleet.store(), fleet.connection().tenant, &RunFilter::default(), 10)
+        .await
+        .expect("the database answers");
     assert_eq!(runs.iter().filter(|run| run.kind == Kind::Devices).count(), 1);
 }

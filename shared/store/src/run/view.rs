@@ -127,14 +127,6 @@ pub struct RunFilter {
     pub after: Option<Uuid>,
 }
 
-/// A tenant's runs, newest first, at most `rows_max`.
-///
-/// # Errors
-/// What the database said.
-pub async fn list(store: &Store, tenant: Uuid, rows_max: u32) -> Result<Vec<RunView>, Error> {
-    page(store, tenant, &RunFilter::default(), rows_max).await
-}
-
 /// One page of a tenant's runs that the filter lets through, newest first, at most `rows_max`.
 ///
 /// # Errors

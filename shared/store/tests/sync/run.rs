@@ -2,7 +2,7 @@
 
 use store::Error;
 use store::device::Batch;
-use store::run::{self, Kind, NewPart, State};
+use store::run::{self, Kind, NewPart, RunFilter, State};
 use store::testing::TestDatabase;
 
 use crate::world::{World, device, entry, part};
@@ -80,7 +80,10 @@ async fn a_partial_run_says_which_parts_failed_and_why_and_moves_no_full_stamp()
         (State::Partial, Some(error), 1, 1)
     );
     assert_eq!(parts.len(), 2);
-    assert!(run.finished_at.is_some() && run::list(&world.store, world.tenant, 10).await.unwrap() == [run]);
+    assert!(
+        run.finished_at.is_some()
+            && run::page(&world.store, world.tenant, &RunFilter::default(), 10).await.unwrap() == [run]
+    );
 }
 
 #[tokio::test]
