@@ -2,7 +2,8 @@
 
 use ::connection::{TestReport, Trial};
 
-use super::{Call, Problem, Settings, checked_url};
+use super::settings::{Settings, checked_url};
+use super::{Call, Problem};
 
 /// Tests with these settings over those that are saved; nothing is saved.
 pub(super) async fn test(call: &Call, new: &Settings, code: Option<&str>) -> Result<TestReport, Problem> {
