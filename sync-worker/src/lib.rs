@@ -12,6 +12,7 @@ pub mod os;
 pub mod plan;
 mod pull;
 mod server;
+mod sink;
 mod text;
 
 use connection::{Connections, VaultCheck};
@@ -37,22 +38,23 @@ pub struct Flags {
 ///
 /// # Errors
 /// One line: no key, or one that opens nothing that is stored. A database that is away is no error here: the key is checked
-/// once it answers, and a wrong one then ends the process.
+/// once it answers, and with a wrong one the worker then drains and ends.
 pub async fn start(store: &Store, flags: &Flags) -> Result<Registry, String> {
     let vault = Vault::open(&flags.vault).map_err(|error| fault::chain(&error))?;
     let checked = connection::check_vault(store, &vault).await.map_err(|error| fault::chain(&error))?;
-    if checked == VaultCheck::DatabaseAway {
-        tokio::spawn(check_when_back(store.clone(), vault.clone()));
-    }
-    let connections = Connections::new(store.clone(), vault, flags.tactical.clone());
-    Ok(registry(store, &connections))
+    let connections = Connections::new(store.clone(), vault.clone(), flags.tactical.clone());
+    let registry = registry(store, &connections);
+    Ok(match checked {
+        VaultCheck::Sound => registry,
+        VaultCheck::DatabaseAway => registry.until_misfit(wrong_key(store.clone(), vault)),
+    })
 }
 
-async fn check_when_back(store: Store, vault: Vault) {
-    if let Err(error) = connection::check_vault_when_back(&store, &vault).await {
-        tracing::error!(error = fault::chain(&error), "the vault's key is the wrong one");
-        // nothing that is in hand could succeed, and its deliveries go to a process with the right key
-        std::process::exit(i32::from(worker::EXIT_CONFIG));
+/// Ends with why the vault's key is the wrong one, once the database answers; with the right one it never ends.
+async fn wrong_key(store: Store, vault: Vault) -> String {
+    match connection::check_vault_when_back(&store, &vault).await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => fault::chain(&error),
     }
 }
 

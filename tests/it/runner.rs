@@ -191,3 +191,17 @@ async fn a_stop_finishes_everything_prefetched_and_redelivers_nothing() {
     }
     assert!(!left.is_empty(), "the test must leave something behind to look at");
 }
+
+#[tokio::test]
+async fn a_configuration_that_turns_out_wrong_finishes_what_is_in_hand_and_ends_with_its_reason() {
+    let worker = Scripted::start(|_| {}).await;
+    worker.send("waits for its gate").await;
+    until(DEADLINE, async || worker.has_begun("waits for its gate")).await;
+    let stop = worker.stop_token();
+    worker.turn_out_wrong("the key is another one");
+    // it stops taking messages first, with one in hand
+    stop.cancelled().await;
+    worker.open_gate();
+    let (ended, applied) = worker.ended().await;
+    assert_eq!((ended.map_err(|error| error.to_string()), applied), (Err("the key is another one".to_owned()), 1));
+}

@@ -1,7 +1,7 @@
 //! Which job does which kind: one line per job in a worker's `jobs.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use contract::topology::Lane;
@@ -12,17 +12,18 @@ use futures_util::future::BoxFuture;
 use crate::job::{Job, Outcome, Received};
 
 /// The jobs of one worker.
-#[derive(Clone)]
 pub struct Registry {
     worker: Worker,
     jobs: BTreeMap<&'static str, Arc<dyn AnyJob>>,
+    /// In a lock only to be shared with the rest: it is taken once, before anything runs.
+    misfit: Mutex<Option<BoxFuture<'static, String>>>,
 }
 
 impl Registry {
     /// A worker without jobs.
     #[must_use]
     pub fn new(worker: Worker) -> Self {
-        Self { worker, jobs: BTreeMap::new() }
+        Self { worker, jobs: BTreeMap::new(), misfit: Mutex::default() }
     }
 
     /// Adds a job.
@@ -36,6 +37,21 @@ impl Registry {
         assert!(J::Message::WORKER == self.worker, "{kind} belongs to {}", J::Message::WORKER.as_str());
         assert!(self.jobs.insert(kind, Arc::new(job)).is_none(), "{kind} has two jobs");
         self
+    }
+
+    /// Says what is watched while the jobs run: a configuration that shows only later that it cannot work, such as a key
+    /// that was checked once the database answered. What it ends with is one line for a person; the worker then drains as
+    /// after SIGTERM and ends as one that could not start. One that never ends is no fault.
+    #[must_use]
+    pub fn until_misfit(mut self, misfit: impl Future<Output = String> + Send + 'static) -> Self {
+        self.misfit = Mutex::new(Some(Box::pin(misfit)));
+        self
+    }
+
+    /// What is watched while the jobs run; pending for ever where nothing is.
+    pub(crate) fn take_misfit(&mut self) -> BoxFuture<'static, String> {
+        let misfit = self.misfit.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        misfit.unwrap_or_else(|| Box::pin(std::future::pending()))
     }
 
     /// Whose jobs these are.

@@ -56,7 +56,7 @@ pub enum RunError {
         /// What the system said.
         cause: std::io::Error,
     },
-    /// The jobs cannot be made: a flag of the worker's own is unusable.
+    /// The jobs cannot be made, or cannot go on: a flag of the worker's own is unusable.
     #[error("{0}")]
     Jobs(String),
     /// What was in hand could not be finished in time; the broker gives it to the next process.
@@ -64,7 +64,7 @@ pub enum RunError {
     GraceOver(Duration),
 }
 
-/// Runs a worker until `stop`, then drains it.
+/// Runs a worker until `stop`, or until its configuration turns out not to work ([`Registry::until_misfit`]), then drains it.
 ///
 /// # Errors
 /// [`RunError`]; nothing is consumed where it could not start.
@@ -76,7 +76,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let store = Store::lazy(&args.store, program.name)?;
-    let registry = jobs(&store).await.map_err(RunError::Jobs)?;
+    let mut registry = jobs(&store).await.map_err(RunError::Jobs)?;
+    let misfit = registry.take_misfit();
     let ended = CancellationToken::new();
     let _probes_end = ended.clone().drop_guard();
     // The address first: a worker that cannot be probed consumes nothing.
@@ -88,10 +89,22 @@ pub async fn run(
     bound.map_err(|cause| RunError::Probe { address, cause })?;
     let parts = Parts::start(program, args, registry, store, &stop);
     let _ = parts_ready.set(Box::new(parts.readiness()));
-    stop.cancelled().await;
+    let misfit = tokio::select! {
+        () = stop.cancelled() => None,
+        line = misfit => Some(line),
+    };
+    if let Some(line) = &misfit {
+        tracing::error!({ field::ERROR } = line, "the configuration cannot work");
+        stop.cancel();
+    }
     tracing::info!("stopping: what is in hand is finished first");
     let grace = Duration::from_millis(args.worker.grace_ms);
-    tokio::time::timeout(grace, parts.drained()).await.map_err(|_| RunError::GraceOver(grace))?;
+    let drained = tokio::time::timeout(grace, parts.drained()).await;
+    // why it stops comes before how it went: the exit code is for whoever would start it again
+    if let Some(line) = misfit {
+        return Err(RunError::Jobs(line));
+    }
+    drained.map_err(|_| RunError::GraceOver(grace))?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -89,6 +89,7 @@ pub(crate) struct Scripted {
     script: Script,
     args: Args,
     stop: CancellationToken,
+    misfit: watch::Sender<String>,
     running: Option<JoinHandle<Result<(), RunError>>>,
 }
 
@@ -112,15 +113,22 @@ impl Scripted {
         change(&mut args);
         vhost.declare_topology(&args.broker).await.expect("an empty vhost takes the topology");
         let script = Script { record: Arc::default(), gate: watch::Sender::new(false) };
-        Self { vhost, database, script, args, stop: CancellationToken::new(), running: None }
+        let (stop, misfit) = (CancellationToken::new(), watch::Sender::default());
+        Self { vhost, database, script, args, stop, misfit, running: None }
     }
 
     pub(crate) fn run(&mut self) {
         let (args, script, stop) = (self.args.clone(), self.script.clone(), self.stop.clone());
+        let mut misfit = self.misfit.subscribe();
         let (_, guard) = telemetry::scoped("scripted", &args.telemetry).expect("it can be set up");
         let metrics = guard.metrics();
         self.running = Some(tokio::spawn(async move {
-            let jobs = async |_: &store::Store| Ok(Registry::new(Worker::Alert).with(script));
+            let misfit = async move {
+                let told = misfit.wait_for(|line| !line.is_empty()).await.map(|line| line.clone());
+                told.unwrap_or_default()
+            };
+            let registry = Registry::new(Worker::Alert).with(script).until_misfit(misfit);
+            let jobs = async |_: &store::Store| Ok(registry);
             worker::run(Program { name: "scripted", version: "0" }, &args, jobs, metrics, stop).await
         }));
     }
@@ -182,6 +190,18 @@ impl Scripted {
 
     pub(crate) fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// From now on the worker's configuration cannot work, for that reason.
+    pub(crate) fn turn_out_wrong(&self, reason: &str) {
+        self.misfit.send_replace(reason.to_owned());
+    }
+
+    /// Waits for the end of a worker that nobody told to stop: how it ended, and how many messages were applied.
+    pub(crate) async fn ended(mut self) -> (Result<(), RunError>, usize) {
+        let running = self.running.take().expect("it was started");
+        let ended = soon("the end of the worker", running).await.expect("it does not panic");
+        (ended, self.script.record(|record| record.applied.len()))
     }
 
     pub(crate) async fn until_parked(&self, count: usize) -> Vec<store::parked::ParkedRow> {

@@ -14,7 +14,7 @@ use store::tenant::{self, NewConnection};
 use uuid::Uuid;
 use vault::Vault;
 
-use super::{Fleet, VAULT_KEY};
+use super::{Fleet, Program, VAULT_KEY};
 use crate::process::Process;
 use crate::{DEADLINE, until};
 
@@ -28,6 +28,15 @@ impl Fleet {
         let mut worker = self.begin_worker("sync-worker", self.sync_workers.len());
         worker.ready().await;
         self.sync_workers.push(worker);
+        self.sync_workers.len() - 1
+    }
+
+    /// Begins one more sync worker with other settings than the fleet's; its place. It need not become ready.
+    pub fn begin_sync_worker(&mut self, settings: &[(&str, &str)]) -> usize {
+        let changed = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(changed).collect();
+        let name = format!("sync-worker {}", self.sync_workers.len() + 1);
+        self.sync_workers.push(Program::begin("sync-worker", &name, &environment));
         self.sync_workers.len() - 1
     }
 
