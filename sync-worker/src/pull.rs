@@ -1,7 +1,7 @@
 //! The devices of one part: read, gathered into batches, and merged while the reading goes on.
 //!
 //! One batch is read while another one waits and a third is merged: the memory is that of three batches, whatever the
-//! client's size, and a database that does not keep up slows the server's answer down.
+//! client's size and however large its devices are, and a database that does not keep up slows the server's answer down.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,9 +15,8 @@ use tokio::sync::mpsc;
 
 use crate::device::{from_beta, from_row};
 use crate::failure::Error;
+use crate::sink::Sink;
 
-/// Devices of one transaction (pipeline §10: 500 to 2,000 rows).
-const BATCH_DEVICES_MAX: usize = 1_000;
 /// Devices of one page of the beta list, at 105 to 154 KB each: some 25 MB.
 const BETA_PAGE_DEVICES: u16 = 200;
 
@@ -51,7 +50,7 @@ impl Pull<'_> {
     pub(crate) async fn run(self) -> Result<Pulled, Error> {
         let (batches, merging) = mpsc::channel(1);
         let reading = async {
-            let mut sink = Sink { batches, batch: Vec::new(), seen: HashSet::new() };
+            let mut sink = Sink::new(batches);
             match self.source {
                 Source::Beta => self.read_beta(&mut sink).await?,
                 Source::List | Source::Detail => self.read_list(&mut sink).await?,
@@ -105,6 +104,7 @@ impl Pull<'_> {
                 integration_id: self.open.settings().integration_id,
                 external_client_id: self.client.clone(),
                 fetched_at: self.fetched_at,
+                server_epoch: self.open.settings().server_epoch,
                 source: self.source,
                 fence: Some(self.part.fence.clone()),
                 devices,
@@ -116,31 +116,6 @@ impl Pull<'_> {
             }
         }
         Ok(None)
-    }
-}
-
-/// Gathers devices into batches.
-struct Sink {
-    batches: mpsc::Sender<Vec<Device>>,
-    batch: Vec<Device>,
-    seen: HashSet<String>,
-}
-
-impl Sink {
-    /// `false`: nobody merges any more.
-    async fn take(&mut self, device: Device) -> bool {
-        self.seen.insert(device.agent_id.clone());
-        self.batch.push(device);
-        self.batch.len() < BATCH_DEVICES_MAX || self.batches.send(std::mem::take(&mut self.batch)).await.is_ok()
-    }
-
-    /// Hands the last batch over.
-    async fn end(self) -> HashSet<String> {
-        if !self.batch.is_empty() {
-            // nobody there means that the merging has ended, and says why
-            let _ = self.batches.send(self.batch).await;
-        }
-        self.seen
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Holds};
 use crate::lenient;
 use crate::{Client, Error, Monitoring, Platform, Status, Stream};
 
@@ -336,7 +336,7 @@ impl Client {
     /// # Errors
     /// Tactical's refusal, or why there is no answer; the stream has its own.
     pub async fn brief_agents(&self) -> Result<Stream<BriefAgent>, Error> {
-        self.stream(Ask::get("/agents/", &[]).query("detail", Some("false"))).await
+        self.stream(Ask::get("/agents/", &[]).holds(Holds::AgentRows).query("detail", Some("false"))).await
     }
 
     /// The brief list of one site.
@@ -344,7 +344,10 @@ impl Client {
     /// # Errors
     /// As [`Client::brief_agents`].
     pub async fn brief_agents_of_site(&self, site: i64) -> Result<Stream<BriefAgent>, Error> {
-        self.stream(Ask::get("/agents/", &[]).query("detail", Some("false")).query("site", Some(site))).await
+        self.stream(
+            Ask::get("/agents/", &[]).holds(Holds::AgentRows).query("detail", Some("false")).query("site", Some(site)),
+        )
+        .await
     }
 
     /// `GET /agents/`: full rows, in no order; no pages. Needs `can_list_agents`.
@@ -353,6 +356,7 @@ impl Client {
     /// As [`Client::brief_agents`].
     pub async fn agents(&self, filter: &AgentFilter) -> Result<Stream<AgentRow>, Error> {
         let ask = Ask::get("/agents/", &[])
+            .holds(Holds::AgentRows)
             .query("client", filter.client)
             .query("site", filter.site)
             .query("monitoring_type", filter.monitoring_type.map(Monitoring::as_str));
@@ -365,6 +369,6 @@ impl Client {
     /// [`Error::NotFound`] where it is gone, [`Error::Forbidden`] where the role does not see its client.
     pub async fn agent(&self, agent_id: &str) -> Result<AgentDetail, Error> {
         const ENDPOINT: &str = "/agents/{agent}/";
-        self.object(Ask::get(ENDPOINT, &[agent_place(ENDPOINT, agent_id)?])).await
+        self.object(Ask::get(ENDPOINT, &[agent_place(ENDPOINT, agent_id)?]).holds(Holds::Agents)).await
     }
 }

@@ -8,6 +8,18 @@ use url::Url;
 
 use crate::gate::Lane;
 
+/// What an answer holds one or many of, as far as that has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Rows of the classic lists of agents.
+    AgentRows,
+    /// Agents with all that is known of them.
+    Agents,
+    /// Clients with their sites.
+    Clients,
+    Others,
+}
+
 /// A request; `endpoint` is its route with places, such as `/agents/{agent}/`, and names it in metrics and errors.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -17,6 +29,7 @@ pub(crate) struct Ask {
     query: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
     pub(crate) lane: Lane,
+    pub(crate) holds: Holds,
     /// Beside the configured wait for a byte: what the server does for so long before it answers.
     pub(crate) thinks: Duration,
 }
@@ -31,6 +44,7 @@ impl Ask {
             query: Vec::new(),
             body: None,
             lane: Lane::Api,
+            holds: Holds::Others,
             thinks: Duration::ZERO,
         }
     }
@@ -54,6 +68,10 @@ impl Ask {
 
     pub(crate) fn login(self) -> Self {
         Self { lane: Lane::Login, ..self }
+    }
+
+    pub(crate) fn holds(self, holds: Holds) -> Self {
+        Self { holds, ..self }
     }
 
     pub(crate) fn thinks(self, thinks: Duration) -> Self {

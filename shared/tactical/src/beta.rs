@@ -4,35 +4,16 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Holds};
 use crate::lenient;
-use crate::{AgentFilter, Client, Disk, Error, Monitoring, Organization, Platform, Site, Status};
+use crate::{AgentFilter, Client, Disk, Error, Monitoring, Organization, Page, Platform, Site, Status};
 
 /// Tactical clamps larger pages to it without a word; with WMI data a page of it is 154 MB, so ask for 200.
 pub const PAGE_SIZE_MAX: u16 = 1_000;
 
-/// One page of a list.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(bound = "T: serde::de::DeserializeOwned")]
-pub struct Page<T> {
-    /// Items on all pages.
-    #[serde(default)]
-    pub count: u64,
-    /// Whether another page follows. Its URL is built by the server from what it believes its name is, and not used.
-    #[serde(default, rename = "next", deserialize_with = "is_there")]
-    pub has_next: bool,
-    /// The items, by key ascending.
-    pub results: Vec<T>,
-}
-
 /// A page of agents.
 pub type BetaPage = Page<BetaAgent>;
-
-fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(!Value::deserialize(deserializer)?.is_null())
-}
 
 /// One row of `GET /beta/v1/agent/`: no status, no addresses but the public one, no make; the site by its key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -164,8 +145,9 @@ impl Client {
             .query("site", filter.site)
             .query("monitoring_type", filter.monitoring_type.map(Monitoring::as_str))
             .query("page", Some(page))
-            .query("page_size", Some(page_size.clamp(1, PAGE_SIZE_MAX)));
-        self.large(ask).await
+            .query("page_size", Some(page_size.clamp(1, PAGE_SIZE_MAX)))
+            .holds(Holds::Agents);
+        self.page(ask).await
     }
 
     /// Whether the beta API is there for this role: one agent is asked for.
@@ -174,7 +156,7 @@ impl Client {
     /// [`Error::BetaOff`] where the server has it switched off.
     pub async fn beta_probe(&self) -> Result<(), Error> {
         let ask = Ask::get("/beta/v1/agent/", &[]).query("page", Some(1)).query("page_size", Some(1));
-        self.large::<BetaPage>(ask).await.map(drop)
+        self.page::<BetaAgent>(ask.holds(Holds::Agents)).await.map(drop)
     }
 
     /// `GET /beta/v1/agent/<integer pk>/`: by the key of the list, not by the text id.
@@ -182,7 +164,7 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] where it is gone, and as [`Client::beta_probe`].
     pub async fn beta_agent(&self, id: i64) -> Result<BetaDetail, Error> {
-        self.object(Ask::get("/beta/v1/agent/{agent}/", &[&id.to_string()])).await
+        self.object(Ask::get("/beta/v1/agent/{agent}/", &[&id.to_string()]).holds(Holds::Agents)).await
     }
 
     /// `GET /beta/v1/client/`: all clients, in one list.
@@ -190,7 +172,7 @@ impl Client {
     /// # Errors
     /// As [`Client::beta_probe`].
     pub async fn beta_clients(&self) -> Result<Vec<Organization>, Error> {
-        self.list(Ask::get("/beta/v1/client/", &[])).await
+        self.list(Ask::get("/beta/v1/client/", &[]).holds(Holds::Clients)).await
     }
 
     /// `GET /beta/v1/client/<id>/`: the one place where the beta API keeps to the role's clients.
@@ -209,7 +191,7 @@ impl Client {
         let ask = Ask::get("/beta/v1/site/", &[])
             .query("page", Some(page))
             .query("page_size", Some(page_size.clamp(1, PAGE_SIZE_MAX)));
-        self.large(ask).await
+        self.page(ask).await
     }
 
     /// `GET /beta/v1/site/<id>/`.

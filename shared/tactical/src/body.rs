@@ -9,10 +9,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 use url::Url;
 
+use crate::ask::Holds;
 use crate::error::cut;
 use crate::gate::Pass;
 use crate::refusal::{self, Refusal, host};
-use crate::{Error, Wait};
+use crate::{Config, Error, Wait};
 
 /// The limits that an answer is read under.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +22,42 @@ pub(crate) struct Limits {
     pub(crate) read_timeout: Duration,
     pub(crate) total_timeout: Duration,
     pub(crate) body_bytes_max: u64,
+    pub(crate) list_bytes_max: u64,
+    pub(crate) page_bytes_max: u64,
     pub(crate) small_body_bytes_max: u64,
+    pub(crate) agent_row_bytes_max: u64,
+    pub(crate) agent_bytes_max: u64,
+    pub(crate) client_bytes_max: u64,
     pub(crate) item_bytes_max: u64,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            connect_timeout: config.connect_timeout(),
+            read_timeout: config.read_timeout(),
+            total_timeout: config.total_timeout(),
+            body_bytes_max: config.body_bytes_max,
+            list_bytes_max: config.list_bytes_max,
+            page_bytes_max: config.page_bytes_max,
+            small_body_bytes_max: config.small_body_bytes_max,
+            agent_row_bytes_max: config.agent_row_bytes_max,
+            agent_bytes_max: config.agent_bytes_max,
+            client_bytes_max: config.client_bytes_max,
+            item_bytes_max: config.item_bytes_max,
+        }
+    }
+
+    /// Those of an answer that holds such things: each of them is as long, in a list or alone.
+    pub(crate) fn of(self, holds: Holds) -> Self {
+        let bytes_max = match holds {
+            Holds::Others => return self,
+            Holds::AgentRows => self.agent_row_bytes_max,
+            Holds::Agents => self.agent_bytes_max,
+            Holds::Clients => self.client_bytes_max,
+        };
+        Self { item_bytes_max: bytes_max, small_body_bytes_max: bytes_max, ..self }
+    }
 }
 
 /// One request from its start to the end of its answer: counted once, however it ends.

@@ -17,7 +17,7 @@ use crate::error::cut;
 use crate::refusal::host;
 use crate::resolver::{ResolveError, Resolver};
 use crate::stream::{self, Stream};
-use crate::{Config, Credential, Error, Gate, Wait, guard};
+use crate::{Config, Credential, Error, Gate, Page, Wait, guard};
 
 /// nginx closes an idle connection after 75 s by default; before that it is ours to close.
 const IDLE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
@@ -41,14 +41,7 @@ impl Client {
         let url = guard::check(url, config)?;
         let credential = credential.as_ref().map(Header::new).transpose()?.map(Arc::new);
         let http = gate.http(|| connections(config))?;
-        let limits = Limits {
-            connect_timeout: config.connect_timeout(),
-            read_timeout: config.read_timeout(),
-            total_timeout: config.total_timeout(),
-            body_bytes_max: config.body_bytes_max,
-            small_body_bytes_max: config.small_body_bytes_max,
-            item_bytes_max: config.item_bytes_max,
-        };
+        let limits = Limits::new(config);
         Ok(Self { url, http, credential, gate, limits })
     }
 
@@ -64,9 +57,21 @@ impl Client {
         async { Stream::new(self.open(ask, &span).await?) }.instrument(span.clone()).await
     }
 
-    /// A list that is small enough to be held.
+    /// A list that is held as a whole, and bounded by that.
     pub(crate) async fn list<T: DeserializeOwned + Send + 'static>(&self, ask: Ask) -> Result<Vec<T>, Error> {
-        self.stream(ask).await?.collect().await
+        let span = self.span(&ask);
+        let open = async {
+            let mut answer = self.open(ask, &span).await?;
+            answer.limits.body_bytes_max = answer.limits.list_bytes_max;
+            Stream::new(answer)
+        };
+        open.instrument(span.clone()).await?.collect().await
+    }
+
+    /// A page of a list, each item of it bounded.
+    pub(crate) async fn page<T: DeserializeOwned + Send + 'static>(&self, ask: Ask) -> Result<Page<T>, Error> {
+        let span = self.span(&ask);
+        async { stream::page(self.open(ask, &span).await?).await }.instrument(span.clone()).await
     }
 
     /// A large object.
@@ -97,7 +102,8 @@ impl Client {
 
     /// Sends a request and reads the head of its answer; anything but a 2xx becomes its error.
     async fn open(&self, ask: Ask, span: &Span) -> Result<Answer, Error> {
-        let limits = Limits { read_timeout: self.limits.read_timeout + ask.thinks, ..self.limits };
+        let limits = self.limits.of(ask.holds);
+        let limits = Limits { read_timeout: limits.read_timeout + ask.thinks, ..limits };
         let pass = self.gate.enter(ask.lane, limits.total_timeout).await?;
         let started = Instant::now();
         let deadline = started + limits.total_timeout;

@@ -41,17 +41,42 @@ pub struct Config {
           default_value_t = TOTAL_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub total_timeout_ms: u64,
 
-    /// Longest list that is read, in bytes; it is never held as a whole
+    /// Longest list that is streamed, in bytes; it is never held as a whole
     #[arg(long = "tactical-body-bytes-max", env = "MUSTER_TACTICAL_BODY_BYTES_MAX", default_value_t = BODY_BYTES_MAX,
           value_parser = clap::value_parser!(u64).range(1_024..))]
     pub body_bytes_max: u64,
+
+    /// Longest list that is held as a whole, such as that of all clients, in bytes
+    #[arg(long = "tactical-list-bytes-max", env = "MUSTER_TACTICAL_LIST_BYTES_MAX", default_value_t = LIST_BYTES_MAX,
+          value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub list_bytes_max: u64,
+
+    /// Longest page of the beta API, in bytes
+    #[arg(long = "tactical-page-bytes-max", env = "MUSTER_TACTICAL_PAGE_BYTES_MAX", default_value_t = PAGE_BYTES_MAX,
+          value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub page_bytes_max: u64,
 
     /// Longest answer that holds one object, in bytes
     #[arg(long = "tactical-small-body-bytes-max", env = "MUSTER_TACTICAL_SMALL_BODY_BYTES_MAX",
           default_value_t = SMALL_BODY_BYTES_MAX, value_parser = clap::value_parser!(u64).range(1_024..))]
     pub small_body_bytes_max: u64,
 
-    /// Longest item of a list, in bytes
+    /// Longest row of an agent in the lists of agents, in bytes
+    #[arg(long = "tactical-agent-row-bytes-max", env = "MUSTER_TACTICAL_AGENT_ROW_BYTES_MAX",
+          default_value_t = AGENT_ROW_BYTES_MAX, value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub agent_row_bytes_max: u64,
+
+    /// Longest agent with all that is known of it, in bytes: one that is asked for alone, or stands in the beta list
+    #[arg(long = "tactical-agent-bytes-max", env = "MUSTER_TACTICAL_AGENT_BYTES_MAX",
+          default_value_t = AGENT_BYTES_MAX, value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub agent_bytes_max: u64,
+
+    /// Longest client with all of its sites, in bytes
+    #[arg(long = "tactical-client-bytes-max", env = "MUSTER_TACTICAL_CLIENT_BYTES_MAX",
+          default_value_t = CLIENT_BYTES_MAX, value_parser = clap::value_parser!(u64).range(1_024..))]
+    pub client_bytes_max: u64,
+
+    /// Longest item of any other list, in bytes
     #[arg(long = "tactical-item-bytes-max", env = "MUSTER_TACTICAL_ITEM_BYTES_MAX", default_value_t = ITEM_BYTES_MAX,
           value_parser = clap::value_parser!(u64).range(1_024..))]
     pub item_bytes_max: u64,
@@ -65,9 +90,19 @@ const READ_TIMEOUT_MS: u64 = 30_000;
 const TOTAL_TIMEOUT_MS: u64 = 280_000;
 /// 100,000 agents are 130 MB, 10,000 Windows agents' software 600 MB (which is then read agent by agent).
 const BODY_BYTES_MAX: u64 = 512 << 20;
-/// A full agent is 168 KB.
+/// All clients with their sites are 230 KB for 10,000 agents; 140 times that.
+const LIST_BYTES_MAX: u64 = 32 << 20;
+/// A page is asked for 200 agents of 105 to 154 KB, some 31 MB; four times that.
+const PAGE_BYTES_MAX: u64 = 128 << 20;
+/// No object but an agent is as large as 168 KB.
 const SMALL_BODY_BYTES_MAX: u64 = 8 << 20;
-/// An agent's software is about 60 KB, a beta agent with services and WMI 154 KB.
+/// A row is 1.3 KB, and grows by the custom fields and the description that people fill; 200 times that.
+const AGENT_ROW_BYTES_MAX: u64 = 256 << 10;
+/// A full agent is 168 KB, one of the beta list 154 KB; 25 times that.
+const AGENT_BYTES_MAX: u64 = 4 << 20;
+/// A client is a few hundred bytes, and as many for each of its sites: some thousand sites.
+const CLIENT_BYTES_MAX: u64 = 4 << 20;
+/// An agent's software is about 60 KB, an alert the output of a script.
 const ITEM_BYTES_MAX: u64 = 4 << 20;
 
 impl Config {
@@ -93,7 +128,12 @@ impl Default for Config {
             read_timeout_ms: READ_TIMEOUT_MS,
             total_timeout_ms: TOTAL_TIMEOUT_MS,
             body_bytes_max: BODY_BYTES_MAX,
+            list_bytes_max: LIST_BYTES_MAX,
+            page_bytes_max: PAGE_BYTES_MAX,
             small_body_bytes_max: SMALL_BODY_BYTES_MAX,
+            agent_row_bytes_max: AGENT_ROW_BYTES_MAX,
+            agent_bytes_max: AGENT_BYTES_MAX,
+            client_bytes_max: CLIENT_BYTES_MAX,
             item_bytes_max: ITEM_BYTES_MAX,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Holds};
 use crate::lenient;
 use crate::{Client, Error};
 
@@ -49,7 +49,7 @@ impl Client {
     /// # Errors
     /// Tactical's refusal, or why there is no whole answer.
     pub async fn clients(&self) -> Result<Vec<Organization>, Error> {
-        self.list(Ask::get("/clients/", &[])).await
+        self.list(Ask::get("/clients/", &[]).holds(Holds::Clients)).await
     }
 
     /// `GET /clients/<id>/`.
@@ -57,7 +57,7 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] where it is gone.
     pub async fn organization(&self, id: i64) -> Result<Organization, Error> {
-        self.object(Ask::get("/clients/{client}/", &[&id.to_string()])).await
+        self.object(Ask::get("/clients/{client}/", &[&id.to_string()]).holds(Holds::Clients)).await
     }
 
     /// `GET /clients/sites/`. Needs `can_list_sites`.

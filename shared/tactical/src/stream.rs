@@ -15,9 +15,10 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::body::{Answer, millis};
+use crate::page::PageSeed;
 use crate::refusal::host;
 use crate::source::Source;
-use crate::{Error, Wait};
+use crate::{Error, Page, Wait};
 
 /// Chunks (of up to some hundred KB) between the network and the parser.
 const CHUNKS_AHEAD: usize = 4;
@@ -105,15 +106,35 @@ impl<T: DeserializeOwned + Send + 'static> Stream<T> {
     }
 }
 
-/// A large answer that is one value, such as a page of the beta API: parsed while it arrives, never held as text.
+/// A large answer that is one value: parsed while it arrives, never held as text.
 pub(crate) async fn large<T: DeserializeOwned + Send + 'static>(answer: Answer) -> Result<T, Error> {
-    let answer = no_page(answer)?;
-    let endpoint = answer.endpoint();
     let parse = |source: &mut Source| {
         source.item_bytes_max = u64::MAX;
         let result = serde_json::from_reader(&mut *source);
         result.map_err(|error| Stopped::Failed(source.fault_of(&error)))
     };
+    whole(answer, parse).await
+}
+
+/// A page of the beta API, parsed in the same way; each of its items is bounded, and so is all of it.
+pub(crate) async fn page<T: DeserializeOwned + Send + 'static>(answer: Answer) -> Result<Page<T>, Error> {
+    let parse = |source: &mut Source| {
+        let seed = PageSeed::new(source.item_bytes());
+        let mut json = serde_json::Deserializer::from_reader(&mut *source);
+        let result = seed.deserialize(&mut json).and_then(|page| json.end().map(|()| page));
+        drop(json);
+        result.map_err(|error| Stopped::Failed(source.fault_of(&error)))
+    };
+    whole(answer, parse).await
+}
+
+async fn whole<T: Send + 'static>(
+    answer: Answer,
+    parse: impl FnOnce(&mut Source) -> Result<T, Stopped> + Send + 'static,
+) -> Result<T, Error> {
+    let mut answer = no_page(answer)?;
+    answer.limits.body_bytes_max = answer.limits.page_bytes_max;
+    let endpoint = answer.endpoint();
     pump(answer, pending(), parse).await.map_err(|stopped| match stopped {
         Stopped::Failed(error) => error,
         Stopped::GivenUp => Error::Truncated { endpoint },
