@@ -94,6 +94,8 @@ pub fn from_beta(agent: BetaAgent, site: impl FnOnce(i64) -> Option<String>, now
         site_id: agent.site,
         status: Some(judged(agent.last_seen, agent.offline_time_min, agent.overdue_time_min, now)),
         last_seen_at: agent.last_seen,
+        // where its WMI data hold one; it is what a reinstalled device is known again by
+        serial_number: agent.serial_number,
         agent_version: agent.version,
         current_user: agent.logged_in_username,
         last_boot_at: text::boot(agent.boot_time),

@@ -1,6 +1,6 @@
 //! What a server shows of its clients, once it is known to be the server that the mappings were made for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use connection::Open;
 use store::organization::{self, Held, HeldClient, Look};
@@ -62,6 +62,28 @@ pub(crate) async fn agents(open: &Open) -> Result<Listed, Error> {
     Ok(agents)
 }
 
+/// Those of the agents that Tactical says do not exist. One that the key may not see is answered otherwise, so that this is
+/// no guess. The asking ends where the server does not answer as it should: a later run goes on.
+pub(crate) async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashSet<String> {
+    let mut gone = HashSet::new();
+    for agent_id in agent_ids {
+        let asked = agent_id.as_str();
+        match open.call(async |client| client.agent(asked).await).await {
+            Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => drop(gone.insert(agent_id)),
+            Ok(_) | Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => {}
+            Err(error) => {
+                tracing::warn!(
+                    agent.id = asked,
+                    error = fault::chain(&error),
+                    "whether devices are gone is asked later"
+                );
+                break;
+            }
+        }
+    }
+    gone
+}
+
 /// What the store takes.
 pub(crate) fn organizations(shown: &[Organization]) -> Vec<organization::Organization> {
     let site = |site: &tactical::Site| organization::Site {
@@ -86,6 +108,7 @@ pub(crate) fn left(left: Left) -> Error {
         Left::NoSuchConnection => "the connection is gone",
         Left::Inactive => "the connection was disconnected meanwhile",
         Left::Suspended => "the tenant was suspended meanwhile",
+        Left::ServerChanged => "another server stands behind the connection by now: sync again",
         Left::UnknownOrganization => "the client is not known: sync the clients, then the devices",
         Left::Unmapped => "the client is assigned to nobody",
         Left::AutoSyncOff => "the client's devices are switched off",

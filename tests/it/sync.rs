@@ -1,5 +1,7 @@
 //! Clients and devices, synced by real programs from a simulated Tactical whose control handle knows what is true.
 
+mod another;
+mod beta;
 mod first;
 mod missing;
 mod mistakes;
@@ -8,6 +10,7 @@ mod racing;
 mod refresh;
 mod server;
 mod statements;
+mod vault_key;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -170,6 +170,7 @@ async fn sync(database: &TestDatabase, devices: &[Device], fetched_at: DateTime<
     let mut took = Duration::ZERO;
     for chunk in devices.chunks(BATCH_ROWS) {
         let batch = Batch {
+            server_epoch: 0,
             tenant: TENANT,
             integration_id: INTEGRATION,
             external_client_id: "1".to_owned(),

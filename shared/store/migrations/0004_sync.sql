@@ -36,6 +36,8 @@ create table muster.connection (
     server_version      varchar(50),
     clients_visible     integer,
     agents_visible      integer,
+    -- raised when another server stands behind the connection: what was asked of the one before must not be written
+    server_epoch        bigint not null default 0,
     -- raised by each save and disconnect: what was read before is known by it to be no longer so
     revision            bigint not null default 0,
     created_at          timestamptz not null default now(),
@@ -164,6 +166,12 @@ create table muster.run_candidate (
     agent_id varchar(255) not null,
     -- when the part that lacks it began: what was written of it since speaks against it
     since    timestamptz not null,
+    -- its site is none that was read: it counts once all parts of this client of Tactical's are done
+    of_client varchar(255),
+    -- another part of that client has shown it: no candidate after all
+    is_seen  boolean not null default false,
+    -- no list is read that should show it: whether it is gone only its own answer tells
+    is_stray boolean not null default false,
     primary key (tenant, run_id, agent_id),
     foreign key (tenant, run_id) references muster.run (tenant, run_id) on delete cascade
 );

@@ -124,6 +124,8 @@ pub struct Connection {
     pub agents_visible: Option<i32>,
     /// Grows with each save and disconnect.
     pub revision: i64,
+    /// Which server stands behind it: raised with each other one.
+    pub server_epoch: i64,
     /// The database's clock when it was read, which all stamps here are on.
     pub database_now: DateTime<Utc>,
 }
@@ -161,6 +163,7 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Connection>, Err
         clients_visible: row.clients_visible,
         agents_visible: row.agents_visible,
         revision: row.revision,
+        server_epoch: row.server_epoch,
         database_now: row.database_now,
     }))
 }

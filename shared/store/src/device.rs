@@ -13,7 +13,7 @@
 //! field by field. A person's change of name, serial number or location stands until Tactical's own value changes.
 //!
 //! **Gone.** An agent that its client's complete list lacks is a candidate; it is missing once a second list, of all agents,
-//! lacks it too. Its asset stays as it is.
+//! lacks it too. Its asset stays as it is. One that no list of the run should show is asked for alone ([`strays`]).
 
 mod adopt;
 mod batch;
@@ -24,6 +24,7 @@ mod digest;
 mod fields;
 mod hidden;
 mod missing;
+mod strays;
 mod write;
 
 use chrono::{DateTime, Utc};
@@ -35,6 +36,8 @@ use crate::run::PartFence;
 pub use batch::merge;
 pub use hidden::forget_hidden;
 pub use missing::{candidates, confirm_missing};
+pub(crate) use strays::note as note_strays;
+pub use strays::{Strays, mark_strays, strays};
 
 /// What an agent's machine is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -206,6 +209,8 @@ pub struct Batch {
     pub external_client_id: String,
     /// The database's clock before the request.
     pub fetched_at: DateTime<Utc>,
+    /// [`crate::connection::Connection::server_epoch`] of the settings that were asked with.
+    pub server_epoch: i64,
     /// Which answer.
     pub source: Source,
     /// The part of a run that it belongs to; `None`: a refresh.

@@ -25,6 +25,8 @@ pub enum Left {
     /// The connection's URL leads to another server than the one that the mappings belong to, and no sync has looked yet
     /// whether it is the same one.
     Unconfirmed,
+    /// Another server stands behind the connection than the one that was asked.
+    ServerChanged,
     /// Tactical's client has no mapping yet.
     UnknownOrganization,
     /// Tactical's client is assigned to nobody.
@@ -43,6 +45,7 @@ impl Left {
             Self::Suspended => "suspended",
             Self::Held => "held",
             Self::Unconfirmed => "unconfirmed",
+            Self::ServerChanged => "server_changed",
             Self::UnknownOrganization => "unknown_organization",
             Self::Unmapped => "unmapped",
             Self::AutoSyncOff => "auto_sync_off",
@@ -57,6 +60,8 @@ pub(crate) struct Locked {
     pub(crate) is_held: bool,
     instance_url: Option<String>,
     confirmed_url: Option<String>,
+    /// Which server stands behind it: raised with each other one.
+    pub(crate) server_epoch: i64,
     /// The transaction's clock.
     pub(crate) now: DateTime<Utc>,
 }
@@ -104,7 +109,7 @@ pub(crate) async fn connection(
     let found = sqlx::query_as!(
         Locked,
         r#"select coalesce(i.is_active, false) as "is_active!", t.suspended_at is not null as "is_suspended!",
-                  c.held_at is not null as "is_held!", i.instance_url, c.confirmed_url, now() as "now!"
+                  c.held_at is not null as "is_held!", i.instance_url, c.confirmed_url, c.server_epoch, now() as "now!"
            from rmm_integrations i
            join tenants t on t.tenant = i.tenant
            join muster.connection c on c.tenant = i.tenant and c.integration_id = i.integration_id

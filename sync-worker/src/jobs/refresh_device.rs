@@ -70,6 +70,7 @@ impl RefreshDevice {
             integration_id: *integration_id,
             external_client_id: client,
             fetched_at,
+            server_epoch: open.settings().server_epoch,
             source: Source::Detail,
             fence: None,
             devices: vec![from_detail(detail)],

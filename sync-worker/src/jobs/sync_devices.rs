@@ -19,6 +19,8 @@ use crate::failure::{self, Error, Verdict};
 use crate::pull::{Pull, Pulled};
 use crate::{plan, server};
 
+/// Devices that are asked for one by one in a run: a hundred small requests, and the rest in the runs after it.
+const STRAYS_ASKED_MAX: usize = 100;
 /// What every list that is too short is told with.
 const NOT_MARKED: &str =
     "nothing was marked as missing. Check that the role of the API key still sees all clients and sites";
@@ -191,14 +193,17 @@ impl SyncDevices {
     }
 
     /// The second look: what no list shows is gone, as long as the list shows what was seen a moment ago, and the device's
-    /// client and site are still shown.
+    /// client and site are still shown. What no list should show is asked for one by one.
     async fn confirm(&self, open: &Open, part: &Part) -> Result<Done, Error> {
         let run = &part.fence.run;
+        let Some(strays) = device::strays(&self.store, &part.fence).await? else {
+            return Ok(Done::Discarded("superseded"));
+        };
         let shown = server::clients(&self.store, open).await?;
         let listed: HashSet<String> = server::agents(open).await?.into_keys().collect();
         let view = run::get(&self.store, run.tenant, run.run_id).await?;
         let seen = view.map_or(0, |(view, _)| usize::try_from(view.counts.seen).unwrap_or_default());
-        if listed.is_empty() || plan::is_narrow(listed.len(), seen) {
+        if (listed.is_empty() && strays.has_candidates) || plan::is_narrow(listed.len(), seen) {
             let listed = listed.len();
             return Err(Error::Doubtful(format!(
                 "Tactical lists {listed} devices where it has just shown {seen}: {NOT_MARKED}"
@@ -206,6 +211,9 @@ impl SyncDevices {
         }
         device::forget_hidden(&self.store, &part.fence, &server::organizations(&shown)).await?;
         device::confirm_missing(&self.store, &part.fence, &listed).await?;
+        let unlisted = strays.agent_ids.into_iter().filter(|agent_id| !listed.contains(agent_id));
+        let gone = server::gone(open, unlisted.take(STRAYS_ASKED_MAX)).await;
+        device::mark_strays(&self.store, &part.fence, &gone).await?;
         self.finish(part).await
     }
 

@@ -107,9 +107,9 @@ async fn a_role_that_was_narrowed_marks_nothing() {
     control.set_role("sync", Role { view_clients: [1].into(), ..role.clone() }).expect("it exists");
     let (run, parts) = fleet.sync(Kind::Devices).await;
     assert_eq!(
-        (run.state, run.parts_done, run.parts),
-        (State::Partial, 1, 4),
-        "of the hidden clients nothing can be said"
+        (run.state, run.parts_done, run.parts, run.counts.missing),
+        (State::Partial, 2, 5, 0),
+        "of the hidden clients nothing can be said, also not by asking for each device"
     );
     let cause = part(&parts, "client:2").error.as_deref().expect("it says why");
     assert!(cause.starts_with("Tactical does not show this client"), "{cause}");
@@ -122,6 +122,57 @@ async fn a_role_that_was_narrowed_marks_nothing() {
     assert_eq!((run.state, run.counts.missing), (State::Partial, 0));
     assert_eq!(missing(&fleet).await, [""; 0]);
     assert_eq!(assets(&fleet).await.len(), 40);
+}
+
+#[tokio::test]
+async fn the_devices_of_a_deleted_client_are_missing_once_tactical_says_that_there_are_none_such() {
+    let fleet = synced(40).await;
+    let control = fleet.simulator().control();
+    let mut shown = fleet.tactical_get("/clients/", key::SYNC).await;
+    shown.as_array_mut().expect("a list").retain(|client| client["id"] != 2);
+    fault(&fleet, "/clients/", answer(&shown.to_string()));
+    // one of them is in no list and still there, as if the key could not see it
+    let theirs: Vec<_> = control.agents().into_iter().filter(|agent| agent.client.0 == 2).collect();
+    let (kept, gone) = theirs.split_first().expect("it has agents");
+    for agent in gone {
+        control.delete_agent(agent.pk).expect("it exists");
+    }
+    let brief = control.agents().into_iter().filter(|agent| agent.pk != kept.pk).map(|agent| {
+        serde_json::json!({"id": agent.pk, "agent_id": agent.agent_id, "client": agent.client.1, "site": agent.site.1})
+    });
+    let brief: Vec<serde_json::Value> = brief.collect();
+    fault(&fleet, "/agents/?detail=false", answer(&serde_json::to_string(&brief).expect("it is JSON")));
+    let (run, parts) = fleet.sync(Kind::Devices).await;
+    assert_eq!((run.state, run.counts.missing), (State::Partial, gone.len() as i64), "{parts:#?}");
+    assert_eq!(part(&parts, "client:2").state, PartState::Failed);
+    assert_eq!(part(&parts, "confirm").counts.missing, gone.len() as i64);
+    let mut expected: Vec<String> = gone.iter().map(|agent| agent.agent_id.clone()).collect();
+    expected.sort();
+    assert_eq!(missing(&fleet).await, expected);
+    assert_eq!(assets(&fleet).await.len(), 40, "their assets stay");
+}
+
+#[tokio::test]
+async fn a_device_that_left_for_a_client_that_is_not_imported_is_missing_once_it_is_deleted_there() {
+    let fleet = synced(40).await;
+    let control = fleet.simulator().control();
+    let mappings = store::organization::list(&fleet.store(), fleet.connection().tenant).await.expect("it answers");
+    let four = mappings.iter().find(|mapping| mapping.external_organization_id == "4").expect("it is there");
+    let unmapped = store::organization::Patch { client_id: Some(None), ..Default::default() };
+    fleet.patch_mapping(four.mapping_id, unmapped).await;
+    let mut agents = control.agents().into_iter();
+    let there = agents.clone().find(|agent| agent.client.0 == 4).expect("it has agents");
+    let leaves = agents.find(|agent| agent.client.0 == 1).expect("it has agents");
+    control.move_agent(leaves.pk, there.site.0).expect("it exists");
+    let (run, _) = fleet.sync(Kind::Devices).await;
+    assert_eq!((run.state, run.counts.missing), (State::Completed, 0), "it is listed elsewhere");
+    control.delete_agent(leaves.pk).expect("it exists");
+    control.delete_agent(there.pk).expect("it exists");
+    // it is looked for once an hour
+    fleet.database().execute("update muster.run_part set finished_at = finished_at - interval '1 hour'").await;
+    let (run, _) = fleet.sync(Kind::Devices).await;
+    assert_eq!((run.state, run.counts.missing), (State::Completed, 1));
+    assert_eq!(missing(&fleet).await, [leaves.agent_id], "what a person has unmapped is left alone");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ impl Counted {
     /// Writes a batch and answers how many statements that took.
     async fn merge(&self, devices: &[Device]) -> (Merged, u64) {
         let batch = Batch {
+            server_epoch: 0,
             tenant: self.tenant,
             integration_id: self.integration_id,
             external_client_id: "1".to_owned(),

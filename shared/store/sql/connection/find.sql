@@ -25,6 +25,7 @@ select
     c.clients_visible as "clients_visible?",
     c.agents_visible as "agents_visible?",
     coalesce(c.revision, 0) as "revision!",
+    coalesce(c.server_epoch, 0) as "server_epoch!",
     clock_timestamp() as "database_now!"
 from rmm_integrations i
 join tenants t on t.tenant = i.tenant

@@ -1,5 +1,6 @@
 update muster.connection
 set revision = revision + 1,
+    server_epoch = server_epoch + $4::boolean::int,
     device_source = $3,
     -- $6: the URL before, where mappings exist that nobody has said a URL for: they are that server's
     confirmed_url = coalesce(confirmed_url, $6),

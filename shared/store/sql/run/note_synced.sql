@@ -20,7 +20,7 @@ client as (
        and ($4 = 'confirm' or not exists (
             select from muster.run_candidate c
             join muster.agent g on g.tenant = c.tenant and g.integration_id = $2 and g.agent_id = c.agent_id
-            where c.tenant = $1 and c.run_id = $3 and g.external_client_id = part.client
+            where c.tenant = $1 and c.run_id = $3 and not c.is_seen and g.external_client_id = part.client
        ))
 )
 update rmm_organization_mappings m

@@ -59,6 +59,10 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<(Outcome, Assets), E
     if let Some(left) = locked.left() {
         return Ok(none(Outcome::Left(left)));
     }
+    // the numbers of clients and sites that it was read with are another server's
+    if locked.server_epoch != batch.server_epoch {
+        return Ok(none(Outcome::Left(Left::ServerChanged)));
+    }
     let organization = match current::organization(&mut transaction, batch).await? {
         None => return Ok(none(Outcome::Left(Left::UnknownOrganization))),
         Some(Organization { is_on: false, .. }) => return Ok(none(Outcome::Left(Left::AutoSyncOff))),

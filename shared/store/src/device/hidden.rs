@@ -66,7 +66,7 @@ async fn candidates(
         "select c.agent_id, g.external_client_id as client, g.site_name as site
          from muster.run_candidate c
          join muster.agent g on g.tenant = c.tenant and g.integration_id = $3 and g.agent_id = c.agent_id
-         where c.tenant = $1 and c.run_id = $2",
+         where c.tenant = $1 and c.run_id = $2 and not c.is_seen and not c.is_stray",
         fence.run.tenant,
         fence.run.run_id,
         integration_id

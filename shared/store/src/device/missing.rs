@@ -23,13 +23,13 @@ pub async fn candidates(store: &Store, fence: &PartFence, seen: &HashSet<String>
         let mut transaction = store.pool().begin().await.attempt("begin to note candidates")?;
         let Some(held) = run::hold(&mut transaction, &fence.run).await? else { return Ok(None) };
         let Some(part) = run::hold_part(&mut transaction, fence).await? else { return Ok(None) };
-        let scope = Scope::parse(&fence.name);
-        let known = known(&mut transaction, fence, held.integration_id, scope.as_ref(), part.started_at).await?;
-        let gone: Vec<String> = known.into_iter().filter(|agent_id| !seen.contains(agent_id)).collect();
-        let noted = note(&mut transaction, fence, &gone, part.started_at).await?;
+        let Some(scope) = Scope::parse(&fence.name) else { return Ok(Some(0)) };
+        let integration_id = held.integration_id;
+        let known = known(&mut transaction, fence, integration_id, &scope, part.started_at).await?;
         forget(&mut transaction, fence, seen).await?;
-        if let Some(Scope::Client(client)) = &scope {
-            propose(&mut transaction, fence.run.tenant, held.integration_id, Some(client)).await?;
+        let noted = note(&mut transaction, fence, &known, seen, part.started_at).await?;
+        if let Some(client) = client(&mut transaction, fence, integration_id, &scope).await? {
+            propose(&mut transaction, fence.run.tenant, integration_id, Some(&client)).await?;
         }
         transaction.commit().await.attempt("commit candidates")?;
         Ok(Some(noted))
@@ -37,54 +37,125 @@ pub async fn candidates(store: &Store, fence: &PartFence, seen: &HashSet<String>
     store.within("note candidates", store.work_ends(), work).await
 }
 
-/// The agents that a part's list should show, as far as nothing was written of them since the part began.
+/// An agent that a part's list may show.
+struct Known {
+    agent_id: String,
+    /// Something was written of it since the part began.
+    is_fresh: bool,
+    /// Its site is none that is read: any part of this client may show it.
+    of_client: Option<String>,
+}
+
+/// The agents that a part's list should show, and those that it may.
 async fn known(
     connection: &mut PgConnection,
     fence: &PartFence,
     integration_id: Uuid,
-    scope: Option<&Scope>,
+    scope: &Scope,
     started_at: DateTime<Utc>,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Known>, Error> {
     let (client, site, kind) = match scope {
-        Some(Scope::Client(client)) => (Some(client.as_str()), None, None),
-        Some(Scope::Site(site, kind)) => (None, Some(site.as_str()), kind.map(super::DeviceType::as_str)),
-        _ => return Ok(Vec::new()),
+        Scope::Client(client) => (Some(client.as_str()), None, None),
+        Scope::Site(site, kind) => (None, Some(site.as_str()), kind.map(super::DeviceType::as_str)),
+        Scope::Clients | Scope::Confirm => return Ok(Vec::new()),
     };
-    let tenant = fence.run.tenant;
-    sqlx::query_file_scalar!("sql/device/known_agents.sql", tenant, integration_id, client, site, kind, started_at)
-        .fetch_all(connection)
-        .await
-        .attempt(format!("read the agents of part {}", fence.name))
+    let (tenant, run_id) = (fence.run.tenant, fence.run.run_id);
+    sqlx::query_file_as!(
+        Known,
+        "sql/device/known_agents.sql",
+        tenant,
+        integration_id,
+        client,
+        site,
+        kind,
+        started_at,
+        run_id
+    )
+    .fetch_all(connection)
+    .await
+    .attempt(format!("read the agents of part {}", fence.name))
 }
 
+/// The client that a part reads, or reads a site of.
+async fn client(
+    connection: &mut PgConnection,
+    fence: &PartFence,
+    integration_id: Uuid,
+    scope: &Scope,
+) -> Result<Option<String>, Error> {
+    let site = match scope {
+        Scope::Client(client) => return Ok(Some(client.clone())),
+        Scope::Site(site, _) => site,
+        Scope::Clients | Scope::Confirm => return Ok(None),
+    };
+    sqlx::query_scalar!(
+        "select external_client_id from muster.site where tenant = $1 and integration_id = $2 and site_id = $3",
+        fence.run.tenant,
+        integration_id,
+        site
+    )
+    .fetch_optional(connection)
+    .await
+    .attempt(format!("read the client of part {}", fence.name))
+}
+
+/// Notes what a part lacks; and, of what any part of its client may show, what this one has shown, so that no other part
+/// that ends before or after it takes it for gone. How many it lacks.
 async fn note(
     connection: &mut PgConnection,
     fence: &PartFence,
-    gone: &[String],
+    known: &[Known],
+    seen: &HashSet<String>,
     since: DateTime<Utc>,
 ) -> Result<u64, Error> {
+    let (shown, lacking): (Vec<&Known>, Vec<&Known>) = known.iter().partition(|known| seen.contains(&known.agent_id));
+    let gone: Vec<&Known> = lacking.into_iter().filter(|known| !known.is_fresh).collect();
+    let shown: Vec<&str> =
+        shown.iter().filter(|known| known.of_client.is_some()).map(|known| known.agent_id.as_str()).collect();
+    if !shown.is_empty() {
+        sqlx::query!(
+            "insert into muster.run_candidate (tenant, run_id, agent_id, since, is_seen)
+             select $1, $2, agent_id, $4, true from unnest($3::text[]) n (agent_id)
+             on conflict (tenant, run_id, agent_id) do update set is_seen = true",
+            fence.run.tenant,
+            fence.run.run_id,
+            &shown as _,
+            since
+        )
+        .execute(&mut *connection)
+        .await
+        .attempt(format!("note {} agents that were shown after all", shown.len()))?;
+    }
     if gone.is_empty() {
         return Ok(0);
     }
+    let ids: Vec<&str> = gone.iter().map(|known| known.agent_id.as_str()).collect();
+    let clients: Vec<Option<&str>> = gone.iter().map(|known| known.of_client.as_deref()).collect();
     let done = sqlx::query!(
-        "insert into muster.run_candidate (tenant, run_id, agent_id, since)
-         select $1, $2, agent_id, $4 from unnest($3::text[]) n (agent_id)
+        "insert into muster.run_candidate (tenant, run_id, agent_id, since, of_client)
+         select $1, $2, n.agent_id, $5, n.of_client from unnest($3::text[], $4::text[]) n (agent_id, of_client)
          on conflict (tenant, run_id, agent_id) do nothing",
         fence.run.tenant,
         fence.run.run_id,
-        gone,
+        &ids as _,
+        &clients as _,
         since
     );
     let done = done.execute(connection).await.attempt(format!("note {} candidates", gone.len()))?;
     Ok(done.rows_affected())
 }
 
-/// An earlier attempt of the part may have noted what this one has seen.
+/// An earlier attempt of the part, or another part, may have noted what this one has seen.
 async fn forget(connection: &mut PgConnection, fence: &PartFence, seen: &HashSet<String>) -> Result<(), Error> {
-    let mut noted = all(connection, fence).await?;
+    let noted = sqlx::query_scalar!(
+        "select agent_id from muster.run_candidate where tenant = $1 and run_id = $2 and not is_seen",
+        fence.run.tenant,
+        fence.run.run_id
+    );
+    let mut noted = noted.fetch_all(&mut *connection).await.attempt("read what was noted")?;
     noted.retain(|agent_id| seen.contains(agent_id));
     sqlx::query!(
-        "delete from muster.run_candidate where tenant = $1 and run_id = $2 and agent_id = any ($3)",
+        "delete from muster.run_candidate where tenant = $1 and run_id = $2 and agent_id = any ($3) and not is_seen",
         fence.run.tenant,
         fence.run.run_id,
         &noted
@@ -95,14 +166,12 @@ async fn forget(connection: &mut PgConnection, fence: &PartFence, seen: &HashSet
     .map(drop)
 }
 
-/// The run's candidates.
-async fn all(connection: &mut PgConnection, fence: &PartFence) -> Result<Vec<String>, Error> {
-    let candidates = sqlx::query_scalar!(
-        "select agent_id from muster.run_candidate where tenant = $1 and run_id = $2",
-        fence.run.tenant,
-        fence.run.run_id
-    );
-    candidates.fetch_all(connection).await.attempt("read the candidates of a run")
+/// The run's candidates that count.
+async fn all(connection: &mut PgConnection, run: &Fence, integration_id: Uuid) -> Result<Vec<String>, Error> {
+    sqlx::query_file_scalar!("sql/device/candidates.sql", run.tenant, run.run_id, integration_id)
+        .fetch_all(connection)
+        .await
+        .attempt("read the candidates of a run")
 }
 
 /// Marks the run's candidates that the list of all agents lacks too as missing; how many are newly so. `None`: fenced.
@@ -123,7 +192,10 @@ pub async fn confirm_missing(store: &Store, fence: &PartFence, listed: &HashSet<
             return Ok(Some(0));
         }
         let (mut elsewhere, mut gone): (Vec<String>, Vec<String>) =
-            all(&mut transaction, fence).await?.into_iter().partition(|agent_id| listed.contains(agent_id));
+            all(&mut transaction, &fence.run, held.integration_id)
+                .await?
+                .into_iter()
+                .partition(|agent_id| listed.contains(agent_id));
         // in the order of their bytes, as every writer of agents takes them
         gone.sort_unstable();
         elsewhere.sort_unstable();
@@ -140,7 +212,12 @@ pub async fn confirm_missing(store: &Store, fence: &PartFence, listed: &HashSet<
     store.within("mark missing devices", store.work_ends(), work).await
 }
 
-async fn mark(connection: &mut PgConnection, run: &Fence, integration_id: Uuid, gone: &[String]) -> Result<u64, Error> {
+pub(super) async fn mark(
+    connection: &mut PgConnection,
+    run: &Fence,
+    integration_id: Uuid,
+    gone: &[String],
+) -> Result<u64, Error> {
     let done = sqlx::query_file!("sql/device/mark_missing.sql", run.tenant, integration_id, gone, run.run_id);
     let done = done.execute(connection).await.attempt(format!("mark {} agents as missing", gone.len()))?;
     Ok(done.rows_affected())

@@ -9,10 +9,12 @@ use uuid::Uuid;
 use super::{Organization, apply};
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
-use crate::{Error, Store, lock, origin};
+use crate::{Error, Store, lock, origin, run};
 
 /// Agents of each client that are compared; enough that a few that were deleted do not matter.
 const AGENTS_PER_CLIENT: i64 = 20;
+/// Why the open runs of a connection fail behind which a person has confirmed another server.
+const SERVER_REPLACED: &str = "another server was confirmed behind the connection: sync again";
 
 /// What is known of the server behind a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -204,15 +206,19 @@ pub async fn confirm(
         }
         check_seen(&mut transaction, tenant, integration_id, seen_url).await?;
         if decision == Decision::Other {
+            // what they have read, or are about to, is of a server that was not decided about
+            run::fail_open(&mut transaction, tenant, integration_id, SERVER_REPLACED).await?;
             forget(&mut transaction, tenant, integration_id).await?;
         }
         sqlx::query!(
-            "update muster.connection c set held_at = null, held = null, confirmed_url = i.instance_url
+            "update muster.connection c
+             set held_at = null, held = null, confirmed_url = i.instance_url, server_epoch = server_epoch + $3::int
              from rmm_integrations i
              where c.tenant = $1 and c.integration_id = $2 and i.tenant = c.tenant
                and i.integration_id = c.integration_id",
             tenant,
-            integration_id
+            integration_id,
+            i32::from(decision == Decision::Other)
         )
         .execute(&mut *transaction)
         .await

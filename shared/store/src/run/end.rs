@@ -8,7 +8,7 @@ use super::part::message;
 use super::{Fence, Kind, State};
 use crate::alert::bound;
 use crate::error::Attempt;
-use crate::{Error, Store, lock, outbox};
+use crate::{Error, Store, device, lock, outbox};
 
 /// Longest cause of a failure that is kept, in characters: a sentence or two.
 pub(super) const CAUSE_CHARS_MAX: usize = 500;
@@ -34,7 +34,9 @@ pub(super) async fn end_if_done(
         r#"select count(*) as "all!", count(*) filter (where state = 'open') as "open!",
                   count(*) filter (where state = 'failed') as "failed!",
                   bool_or(name = 'confirm') as is_confirmed,
-                  exists (select from muster.run_candidate where tenant = $1 and run_id = $2) as "has_candidates!"
+                  count(*) filter (where state = 'failed' and attempt > 0) as "tried_in_vain!",
+                  exists (select from muster.run_candidate
+                          where tenant = $1 and run_id = $2 and not is_seen) as "has_candidates!"
            from muster.run_part where tenant = $1 and run_id = $2"#,
         fence.tenant,
         fence.run_id
@@ -43,9 +45,17 @@ pub(super) async fn end_if_done(
     if parts.open > 0 {
         return Ok(None);
     }
-    if held.kind == Kind::Devices && parts.has_candidates && parts.is_confirmed != Some(true) {
-        add_confirm(connection, fence, held.integration_id).await?;
-        return Ok(None);
+    if held.kind == Kind::Devices && parts.is_confirmed != Some(true) {
+        // a server that answers nothing is not asked for more
+        let is_there = parts.tried_in_vain == 0 || parts.failed < parts.all;
+        let strays = match parts.has_candidates || is_there {
+            true => device::note_strays(connection, fence, held.integration_id, parts.has_candidates).await?,
+            false => 0,
+        };
+        if parts.has_candidates || strays > 0 {
+            add_confirm(connection, fence, held.integration_id).await?;
+            return Ok(None);
+        }
     }
     let state = match parts.failed {
         0 => State::Completed,

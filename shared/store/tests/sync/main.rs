@@ -10,6 +10,8 @@ mod missing;
 mod organization;
 mod race;
 mod run;
+mod sites;
+mod strays;
 mod values;
 mod wal;
 mod world;

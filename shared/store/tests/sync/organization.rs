@@ -1,7 +1,7 @@
 //! Organisation mappings.
 
 use serde_json::json;
-use store::device::{Batch, Source};
+use store::device::{self as devices, Batch, Device, Source};
 use store::organization::{self, Decision, Held, HeldClient, Match, Organization, Outcome, Patch, Site, apply_clients};
 use store::run::{self, Kind, PartFence};
 use store::testing::TestDatabase;
@@ -159,7 +159,8 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
     let name = mapping(&world, "1").await.external_organization_name;
     assert_eq!(name.as_deref(), Some("Somebody\u{FFFD} else"));
     assert!(mapping(&world, "2").await.vanished_at.is_some());
-    assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Unmapped);
+    let after = Batch { server_epoch: 1, ..world.batch(&[device("b")]) };
+    assert_eq!(world.left(&after).await, Left::Unmapped);
     assert_eq!(world.one().await.client_id, world.clients[0], "its devices stay where they are");
     assert_eq!(
         json!(null),
@@ -188,9 +189,56 @@ async fn a_mapping_that_is_assigned_anew_takes_no_device_of_the_old_server_along
     }
     assert_eq!(mapping(&world, "1").await.asset_count, 0);
     // an agent that the new server lists after all is written as it is there
-    assert_eq!(world.merge(&world.batch(&[device("a")])).await.updated, 1);
+    let after = Batch { server_epoch: 1, ..world.batch(&[device("a")]) };
+    assert_eq!(world.merge(&after).await.updated, 1);
     let seen = world.seen().await["a"].clone();
     assert!(seen.client_id == world.clients[1] && seen.organization.as_deref() == Some("1") && !seen.is_missing);
+}
+
+/// The connection is held, and a person says that it is another server, which has a client 1.
+async fn replaced(world: &World) {
+    let one = HeldClient { id: "1".to_owned(), name: "Umbrella".to_owned(), agent_count: None };
+    let held = Held { reason: "other agents".to_owned(), new: vec![one], ..Held::default() };
+    let (tenant, id) = (world.tenant, world.integration_id);
+    assert!(organization::hold(&world.store, tenant, id, &held).await.unwrap());
+    assert!(organization::confirm(&world.store, tenant, id, Decision::Other, None, &entry()).await.unwrap());
+    let mapping_id = mapping(world, "1").await.mapping_id;
+    let patch = Patch { client_id: Some(Some(world.clients[1])), auto_sync: None };
+    organization::patch(&world.store, tenant, mapping_id, patch, &entry()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_of_the_server_before_is_not_written_into_the_mappings_of_the_one_after() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let refresh = Batch { source: Source::Detail, ..world.batch(&[device("a")]) };
+    let open = world.begun(&["client:1"]).await;
+    replaced(&world).await;
+    assert_eq!(world.left(&refresh).await, Left::ServerChanged);
+    assert!(world.seen().await.is_empty());
+    let (run, _) = run::get(&world.store, world.tenant, open.run.run_id).await.unwrap().unwrap();
+    assert_eq!(run.state, run::State::Failed, "a run over the server before has ended");
+    assert!(run.error.is_some_and(|error| error.contains("another server was confirmed")));
+    let epoch = "select server_epoch from muster.connection";
+    assert_eq!(world.number(epoch).await, 1);
+    assert_eq!(world.merge(&Batch { server_epoch: 1, ..refresh }).await.created, 1);
+}
+
+#[tokio::test]
+async fn the_devices_of_another_server_are_proposed_to_be_those_of_the_one_before() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let there = Batch { external_client_id: "2".to_owned(), ..world.batch(&[device("old")]) };
+    world.merge(&there).await;
+    replaced(&world).await;
+    let fence = world.begun(&["client:1"]).await;
+    let new = Device { serial_number: Some("SERIAL-old".to_owned()), ..device("new") };
+    let batch = Batch { fence: Some(fence.clone()), server_epoch: 1, ..world.batch(&[new]) };
+    world.merge(&batch).await;
+    devices::candidates(&world.store, &fence, &["new".to_owned()].into()).await.unwrap().unwrap();
+    let proposals = store::merge::list(&world.store, world.tenant).await.unwrap();
+    let proposed: Vec<_> = proposals.iter().map(|one| (one.agent_id.as_str(), one.old_agent_id.as_str())).collect();
+    assert_eq!(proposed, [("new", "old")], "same client of ours, same serial number");
 }
 
 const OTHER: &str = "https://api.other.example";

@@ -95,6 +95,7 @@ impl World {
     /// A batch of the first client, read now from the list.
     pub(crate) fn batch(&self, devices: &[Device]) -> Batch {
         Batch {
+            server_epoch: 0,
             tenant: self.tenant,
             integration_id: self.integration_id,
             external_client_id: "1".to_owned(),
