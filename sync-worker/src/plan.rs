@@ -17,10 +17,12 @@ const ABSENT_SHARE: usize = 20;
 const ABSENT_MIN: usize = 5;
 
 /// Why a client cannot be read that the list of clients lacks: it was deleted, or the role sees it no more.
-const NOT_SHOWN: &str = "Tactical does not show this client (any more); its devices were left as they are";
+const NOT_SHOWN: &str = "Tactical does not show this client (any more); its devices stay as they are, save those that it \
+    says do not exist";
 
 /// The parts of the organisations that are to be read (Tactical's numbers, with their names), out of what the server shows
-/// now; of more than `devices_max` devices it is read in several. One that the server does not show has a part that fails: nothing can be said about its devices.
+/// now; of more than `devices_max` devices it is read in several. One that the server does not show has a part that fails: no
+/// list says anything about its devices.
 #[must_use]
 pub fn parts(wanted: &BTreeMap<String, String>, shown: &[Organization], devices_max: i64) -> Vec<NewPart> {
     let shown: BTreeMap<String, &Organization> =
