@@ -13,7 +13,7 @@
 //! field by field. A person's change of name, serial number or location stands until Tactical's own value changes.
 //!
 //! **Gone.** An agent that its client's complete list lacks is a candidate; it is missing once a second list, of all agents,
-//! lacks it too. Its asset stays as it is. One that no list of the run should show is asked for alone ([`strays`]).
+//! lacks it too. Its asset stays as it is. One that no list of the run should show is asked for alone ([`strays()`]).
 
 mod adopt;
 mod batch;
