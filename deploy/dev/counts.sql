@@ -1,5 +1,5 @@
 -- What `./dev up` and `./dev status` say about the demo tenant (:'tenant'), since the fleet was started (:'started'), and
--- about what waits.
+-- about what waits. A device that is gone from Tactical has a status from before: it counts as missing, and as nothing else.
 select
     (select count(*) from rmm_alerts where tenant = :'tenant'),
     (select count(*) from rmm_alerts where tenant = :'tenant' and updated_at >= :'started'),
@@ -9,10 +9,13 @@ select
     assets.*
 from (
     select count(*),
-        count(distinct client_id),
-        count(*) filter (where agent_status = 'online'),
-        count(*) filter (where agent_status = 'offline'),
-        count(*) filter (where agent_status = 'overdue')
-    from assets
-    where tenant = :'tenant' and rmm_device_id is not null
+        count(distinct a.client_id),
+        count(*) filter (where g.missing_since is null and a.agent_status = 'online'),
+        count(*) filter (where g.missing_since is null and a.agent_status = 'offline'),
+        count(*) filter (where g.missing_since is null and a.agent_status = 'overdue'),
+        count(g.missing_since)
+    from assets a
+    -- a tenant has one connection to the provider
+    left join muster.agent g on g.tenant = a.tenant and g.agent_id = a.rmm_device_id and g.asset_id = a.asset_id
+    where a.tenant = :'tenant' and a.rmm_device_id is not null
 ) as assets;

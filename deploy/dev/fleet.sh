@@ -244,10 +244,10 @@ fail() {
   exit 1
 }
 
-# The process behind both forms of `up`: holds the lock, starts everything, watches, stops everything.
+# The process behind both forms of `up`: holds the lock (fd 9, which it was started with), starts everything, watches, stops
+# everything.
 supervise() {
-  exec 9>"$STATE_DIR/up.lock"
-  flock -n 9 || die "the fleet already runs from this checkout: ./dev status"
+  flock -n 9 2>/dev/null || die "the fleet already runs from this checkout: ./dev status"
   trap 'STOPPING=1; [[ $(cat "$STATE") != starting ]] || fail "interrupted while starting"' INT TERM HUP
   printf 'starting\n' >"$STATE"
   record_pid dev $$

@@ -9,9 +9,10 @@ fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
 # ---- numbers ------------------------------------------------------------------------------------------------------
 
 # The database's side of things. ALERTS_NEW were written since the start: the simulator begins anew, the database does not.
-# Sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED, ASSETS, ASSET_CLIENTS, ONLINE, OFFLINE, OVERDUE.
+# Sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED, ASSETS, ASSET_CLIENTS, ONLINE, OFFLINE, OVERDUE,
+# MISSING.
 database_counts() {
-  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE <<<"$(ask_database -F ' ' \
+  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE MISSING <<<"$(ask_database -F ' ' \
     -v tenant="$MUSTER_TENANT" -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
 }
 
@@ -60,7 +61,13 @@ flow_line() {
 
 # As they were read last: how old that is stands in each asset.
 assets_words() {
-  printf 'assets %s (online %s, offline %s, overdue %s)' "${ASSETS:-?}" "${ONLINE:-?}" "${OFFLINE:-?}" "${OVERDUE:-?}"
+  printf 'assets %s (%s)' "${ASSETS:-?}" "$(states_words)"
+}
+
+# Those that are gone from Tactical only where there are any.
+states_words() {
+  printf 'online %s, offline %s, overdue %s' "${ONLINE:-?}" "${OFFLINE:-?}" "${OVERDUE:-?}"
+  ((${MISSING:-0} == 0)) || printf ', missing %s' "$MISSING"
 }
 
 # ---- words --------------------------------------------------------------------------------------------------------
@@ -82,18 +89,20 @@ where() { # name
   esac
 }
 
-# One row a process: alive with its pid, or dead with how it ended.
+# One row a process: alive with its pid, dead with how it ended, or not started yet. Sets PROCESS_DEAD: the names of the dead.
 process_rows() {
   local name pid names=(tactical-simulator ingest-gateway console)
   [[ ! -e $PIDS/up-rabbitmq ]] || names+=(up-rabbitmq)
   names+=(alert-worker sync-worker)
   [[ ! -e $PIDS/up-postgres ]] || names+=(up-postgres)
-  PROCESS_DEAD=0
+  PROCESS_DEAD=()
   for name in "${names[@]}"; do
     if pid=$(pid_of "$name"); then
       row "${name#up-}" "$pid" "$(where "$name")"
+    elif [[ ! -e $PIDS/$name && $(cat "$STATE" 2>/dev/null) == starting ]]; then
+      row "${name#up-}" - "not started yet"
     else
-      PROCESS_DEAD=1
+      PROCESS_DEAD+=("${name#up-}")
       row "${name#up-}" DEAD "$(cat "$PIDS/$name.dead" 2>/dev/null || echo 'did not say why'); ./dev logs ${name#up-}"
     fi
   done
@@ -114,7 +123,7 @@ summary() {
   queued=$(queued_count)
   say "  webhooks sent by the simulated Tactical: ${SENT:-?}, accepted by the gateway: ${ACCEPTED:-?}"
   say "  alerts written since the start: ${ALERTS_NEW:-?}; in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
-  say "  assets of ${ASSET_CLIENTS:-?} clients: ${ASSETS:-?}; online ${ONLINE:-?}, offline ${OFFLINE:-?}, overdue ${OVERDUE:-?}"
+  say "  assets of ${ASSET_CLIENTS:-?} clients: ${ASSETS:-?}; $(states_words)"
   say "  messages waiting in the broker: ${queued:-?}, parked for a person to look at: ${PARKED:-?}"
   say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s; age of a message when the worker takes it: ${AGE_MS:-?} ms on average"
   say ""
@@ -143,8 +152,7 @@ cmd_up() { # [--detach]
   esac
   make_dirs
   if fleet_runs; then
-    say "the fleet already runs from this checkout; nothing was changed"
-    cmd_status
+    already_runs
     return
   fi
   need_cargo
@@ -153,15 +161,41 @@ cmd_up() { # [--detach]
   step "building (the first time takes some minutes)"
   # --workspace: the same features, hence the same artefacts, as in every other build
   cargo build --release --workspace "${CHILDREN[@]/#/--bin=}" --bin=muster --locked || die "the build failed"
-  if [[ -z ${1:-} ]]; then supervise; else up_detached; fi
+  # another `up` may have been faster while this one built; nothing of its is touched
+  if ! lock_fleet; then
+    already_runs
+  elif [[ -z ${1:-} ]]; then
+    supervise
+  else
+    up_detached
+  fi
 }
 
+# Takes the lock that says that the fleet runs; whoever is started with it holds it, too.
+lock_fleet() {
+  exec 9>"$STATE_DIR/up.lock"
+  # whoever asks whether the fleet runs holds it for a moment
+  flock -w 2 9
+}
+
+# What `up` says where it has nothing to do; the state as it is says the rest.
+already_runs() {
+  case $(cat "$STATE" 2>/dev/null) in
+    running | degraded) say "the fleet already runs from this checkout; nothing was changed" ;;
+    stopping) say "the fleet is being stopped; nothing was changed: ./dev up once it has stopped" ;;
+    *) say "another ./dev up is starting the fleet of this checkout; nothing was changed" ;;
+  esac
+  cmd_status
+}
+
+# Holds the lock, and hands it to the background half.
 up_detached() {
   local pid tail_pid
   : >"$LOGS/dev.log"
   rm -f "$STATE"
   setsid "$ROOT/dev" __supervise </dev/null >>"$LOGS/dev.log" 2>&1 &
   pid=$!
+  exec 9>&-
   trap 'kill "$pid" 2>/dev/null' INT TERM HUP
   tail -n +1 -f --pid="$pid" "$LOGS/dev.log" &
   tail_pid=$!
@@ -228,8 +262,9 @@ cmd_status() {
   process_rows
   say ""
   say "  $(flow_line)"
-  ((PROCESS_DEAD == 0)) || say "  $ANEW"
-  return "$PROCESS_DEAD"
+  ((${#PROCESS_DEAD[@]} > 0)) || return 0
+  say "  dead: ${PROCESS_DEAD[*]}; $ANEW"
+  return 1
 }
 
 # psql on the running fleet's database; its arguments are psql's.

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use store::tenant::{self, NewConnection};
+use store::testing::TestDatabase;
+use uuid::Uuid;
 
 /// The script's parts, with a fleet that runs and whose sync-worker is dead.
 const SCENE: &str = r#"
@@ -43,7 +48,7 @@ fn a_dead_worker_is_told_with_what_starts_it_again() {
         let (code, text) = said(command);
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains("DEAD") && text.contains("signal KILL"), "{text}");
-        assert!(text.contains("./dev down, then ./dev up"), "{command}: {text}");
+        assert!(text.contains("dead: sync-worker; what is dead stays so: ./dev down, then ./dev up"), "{text}");
     }
     let (_, text) = said("watched() { echo sync-worker; }; report_deaths");
     assert!(text.contains("DEAD: sync-worker") && text.contains("./dev down, then ./dev up"), "{text}");
@@ -62,4 +67,76 @@ fn where_to_look_next_says_how_the_command_is_run() {
     assert!(text.contains("./dev muster status") && text.contains("/target/release/muster"), "{text}");
     let (code, text) = said("binary() { echo echo; }; cmd_muster sync devices --wait");
     assert_eq!((code, text.trim()), (Some(0), "sync devices --wait"));
+}
+
+#[test]
+fn an_up_that_comes_second_changes_nothing_and_says_who_was_first() {
+    // the other one takes the lock while this one builds, and has not started sync-worker yet
+    let build = "rm \"$PIDS/sync-worker\" \"$PIDS/sync-worker.dead\"; echo starting >\"$STATE\"; exec 8>\"$SCENE/up.lock\"; flock 8";
+    let scene = format!(
+        "STATE_DIR=$SCENE; need_cargo() {{ :; }}; need_servers() {{ :; }}; fleet_runs() {{ [[ -e $SCENE/up.lock ]]; }}
+         supervise() {{ echo A SECOND FLEET; }}; up_detached() {{ supervise; }}; cargo() {{ {build}; }}"
+    );
+    for command in ["cmd_up", "cmd_up --detach"] {
+        let (code, text) = said(&format!("{scene}\n{command}"));
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("another ./dev up is starting the fleet") && text.contains("not started yet"), "{text}");
+        assert!(!text.contains("A SECOND") && !text.contains("DEAD") && !text.contains("./dev down"), "{text}");
+    }
+}
+
+#[test]
+fn the_background_half_of_up_holds_the_lock_that_it_was_started_with() {
+    let half =
+        "flock -n 9 || exit 9\necho $$ >\"$SCENE/half\"\necho running >\"$SCENE/state\"\nexec tail -f /dev/null\n";
+    let (code, text) = said(&format!(
+        "STATE_DIR=$SCENE ROOT=$SCENE; printf '#!/usr/bin/env bash\n%s' '{half}' >\"$SCENE/dev\"; chmod +x \"$SCENE/dev\"
+         lock_fleet && up_detached; flock -n \"$SCENE/up.lock\" true || echo HELD; kill \"$(cat \"$SCENE/half\")\""
+    ));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("running in the background") && text.contains("HELD"), "{text}");
+}
+
+/// Four devices with a status, of which Tactical has deleted two; their tenant.
+async fn devices(database: &TestDatabase) -> Uuid {
+    let new = NewConnection {
+        tenant: Uuid::new_v4(),
+        client_name: "A client".to_owned(),
+        instance_url: None,
+        digest: None,
+        grace: Duration::ZERO,
+    };
+    let connected = tenant::connect(&database.store(), &new).await.expect("an empty database takes a tenant");
+    let (tenant, integration, client) = (new.tenant, connected.integration_id, connected.client_id);
+    for (agent, status, missing_since) in
+        [("a", "online", "null"), ("b", "offline", "null"), ("c", "online", "now()"), ("d", "overdue", "now()")]
+    {
+        database
+            .execute(&format!(
+                "with asset as (
+                     insert into assets (tenant, client_id, asset_tag, name, status, rmm_provider, rmm_device_id, agent_status)
+                     values ('{tenant}', '{client}', '{agent}', '{agent}', 'active', 'tacticalrmm', '{agent}', '{status}')
+                     returning asset_id)
+                 insert into muster.agent (tenant, integration_id, agent_id, asset_id, missing_since)
+                 select '{tenant}', '{integration}', '{agent}', asset_id, {missing_since} from asset"
+            ))
+            .await;
+    }
+    tenant
+}
+
+#[tokio::test]
+async fn a_device_that_is_gone_counts_as_missing_and_as_nothing_else() {
+    let database = TestDatabase::create().await;
+    let tenant = devices(&database).await;
+    let count = format!(
+        "source \"$ROOT/deploy/dev/up.sh\"; STATE_DIR=$SCENE; echo 2026-01-01 >\"$SCENE/started\"
+         MUSTER_TENANT={tenant} MUSTER_DATABASE_URL='{}'; database_counts; assets_words",
+        // what follows is for the driver, and psql does not know it
+        database.url().split('?').next().unwrap_or_default()
+    );
+    let (code, text) = said(&count);
+    assert_eq!((code, &*text), (Some(0), "assets 4 (online 1, offline 1, overdue 0, missing 2)"));
+    database.execute("update muster.agent set missing_since = null").await;
+    assert_eq!(said(&count).1, "assets 4 (online 2, offline 1, overdue 1)", "none is missing");
 }
