@@ -301,8 +301,8 @@ pub(crate) async fn test(
     };
     Ok(Reply::ok(TestAnswer {
         outcome: report.outcome.word(),
-        sentence: report.outcome.sentence(),
-        remedy: report.outcome.remedy(),
+        sentence: report.sentence(),
+        remedy: report.remedy(),
         missing_permissions: report.missing_permissions().to_vec(),
         retry_after_s: report.retry_after().map(|after| after.as_secs().max(1)),
         server_version: report.server_version,

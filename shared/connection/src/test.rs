@@ -21,7 +21,7 @@ pub use trial::Trial;
 /// What a connection test told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestReport {
-    /// How it ended; [`Outcome::word`], [`Outcome::sentence`] and [`Outcome::remedy`] are for the answer.
+    /// How it ended; [`Outcome::word`] is for the answer.
     pub outcome: Outcome,
     /// The server's version, where it said one.
     pub server_version: Option<String>,
@@ -40,6 +40,28 @@ impl TestReport {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
+    }
+
+    /// What was found, a sentence for a person: a server that answers everything may still show nothing.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        if self.shows_nothing() {
+            return "Tactical answers everything that a sync needs, but it shows no client.".to_owned();
+        }
+        self.outcome.sentence()
+    }
+
+    /// What to do about it, for a person.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        if self.shows_nothing() {
+            return "Check which clients the role of the key's user may see: a sync reads those only.";
+        }
+        self.outcome.remedy()
+    }
+
+    fn shows_nothing(&self) -> bool {
+        self.is_ok() && self.clients_visible == Some(0)
     }
 
     /// Permissions that the role lacks, by Tactical's names.
@@ -233,5 +255,28 @@ fn busy(of: &Connection) -> TestReport {
         agents_visible: None,
         device_source: of.device_source,
         is_active: of.is_active,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_shows_no_client_is_well_and_told_apart() {
+        let report = |outcome, clients_visible| TestReport {
+            outcome,
+            server_version: None,
+            clients_visible,
+            agents_visible: Some(0),
+            device_source: DeviceSource::Classic,
+            is_active: true,
+        };
+        let none = report(Outcome::Ok, Some(0));
+        assert!(none.is_ok() && none.sentence().contains("but it shows no client"), "{}", none.sentence());
+        assert!(none.remedy().contains("role of the key's user"));
+        for other in [report(Outcome::Ok, Some(1)), report(Outcome::Ok, None), report(Outcome::NoUrl, Some(0))] {
+            assert_eq!((other.sentence(), other.remedy()), (other.outcome.sentence(), other.outcome.remedy()));
+        }
     }
 }

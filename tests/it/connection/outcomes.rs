@@ -77,6 +77,17 @@ async fn the_permissions_that_a_role_lacks_are_named() {
 }
 
 #[tokio::test]
+async fn a_role_that_sees_no_client_is_told() {
+    let simulator = simulator().await;
+    let mut role = simulator.control().role("sync").expect("it exists");
+    role.view_clients = [999].into();
+    simulator.control().set_role("sync", role).expect("it exists");
+    let report = Bench::connected(&simulator.base_url(), Who::Key(key::SYNC)).await.test(None).await;
+    assert_eq!((report.outcome.word(), report.clients_visible), ("ok", Some(0)));
+    assert!(report.sentence().contains("but it shows no client"), "{}", report.sentence());
+}
+
+#[tokio::test]
 async fn what_stands_where_tactical_should_be_is_told() {
     let simulator = simulator().await;
     let other_name =
