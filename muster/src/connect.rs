@@ -9,12 +9,21 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use crate::console::{Console, Flags, INTEGRATION};
+use crate::console::{Console, Flags, INTEGRATION, Refused};
 use crate::secret::read_file;
 use crate::show::{Sheet, print_json, text};
 
 /// A code has six digits; some authenticators make eight.
 const CODE_CHARS: std::ops::RangeInclusive<usize> = 6..=8;
+
+/// What gives that which the API names otherwise.
+const FLAGS: [(&str, &str); 5] = [
+    ("instance_url", "--url"),
+    ("api_key", "--api-key-file"),
+    ("username", "--username"),
+    ("password", "--password-file"),
+    ("device_source", "--source"),
+];
 
 /// Which list of devices is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,7 +84,7 @@ pub(crate) async fn connect(flags: Connect) -> anyhow::Result<()> {
     if works(&before) && !flags.force {
         try_out(&console, &settings, &before).await?;
     }
-    let after: Value = console.send(Method::PUT, INTEGRATION, Some(&settings)).await?;
+    let after: Value = console.send(Method::PUT, INTEGRATION, Some(&settings)).await.map_err(by_flags)?;
     replaced(&before, &after, &settings).iter().for_each(|line| eprintln!("{line}"));
     test_with(&console, None).await
 }
@@ -95,17 +104,54 @@ async fn try_out(console: &Console, settings: &Map<String, Value>, before: &Valu
     if matches!(outcome.as_str(), "ok" | "code_needed") {
         return Ok(());
     }
-    if console.json {
-        print_json(&report)?
-    } else {
-        Sheet(&report).print(&mut io::stdout().lock())?
-    }
     bail!(
-        "{outcome}: {} {} Nothing was saved: the connection to {} stays as it was (--force saves nevertheless)",
-        text(&report, "sentence"),
-        text(&report, "remedy"),
+        "{} Nothing was saved: the connection to {} stays as it was (--force saves nevertheless)",
+        tell(console, report)?,
         text(before, "instance_url")
     )
+}
+
+/// Prints what a test found; the same in a line.
+fn tell(console: &Console, mut report: Value) -> anyhow::Result<String> {
+    if console.json {
+        print_json(&report)?;
+    }
+    reword(&mut report);
+    if !console.json {
+        Sheet(&report).print(&mut io::stdout().lock())?;
+    }
+    Ok(format!("{}: {} {}", text(&report, "outcome"), text(&report, "sentence"), text(&report, "remedy")))
+}
+
+/// Says what is missing by the flags that give it.
+fn reword(report: &mut Value) {
+    let (sentence, remedy) = match text(report, "outcome").as_str() {
+        "no_url" => {
+            ("No URL of a Tactical server has been saved.", "Give that of its API host: `muster connect --url …`.")
+        }
+        "no_secret" if text(report, "sentence").contains("api_key") => (
+            "No API key is saved for this URL.",
+            "Give it with `muster connect --api-key-file …` (or MUSTER_TACTICAL_API_KEY), \
+             or a user with --username and --password-file.",
+        ),
+        "no_secret" => (
+            "User name and password for this URL are not saved.",
+            "Give them with `muster connect --username … --password-file …`, or an API key with --api-key-file.",
+        ),
+        _ => return,
+    };
+    (report["sentence"], report["remedy"]) = (json!(sentence), json!(remedy));
+}
+
+/// A refusal of settings, with the flags in place of the API's own names for them.
+fn by_flags(error: anyhow::Error) -> anyhow::Error {
+    let refused = match error.downcast::<Refused>() {
+        Ok(refused) => refused.to_string(),
+        Err(other) => return other,
+    };
+    let said =
+        FLAGS.iter().fold(refused, |said, (name, flag)| said.replace(&format!("`{name}`"), &format!("`{flag}`")));
+    anyhow::anyhow!(said.replace("Send `--", "Give `--").replace("in the same request", "in the same command"))
 }
 
 /// What was there before and is so no longer, a line each, and the way back.
@@ -164,6 +210,12 @@ pub(crate) async fn status(flags: Flags) -> anyhow::Result<()> {
     } else {
         Sheet(&status).print(&mut io::stdout().lock())?
     }
+    let missing = status["missing"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let flags: Vec<&str> =
+        missing.filter_map(|it| FLAGS.iter().find(|(name, _)| it == name)).map(|(_, flag)| *flag).collect();
+    if !flags.is_empty() {
+        eprintln!("what is missing is given with `muster connect {} …`", flags.join(" … "));
+    }
     Ok(())
 }
 
@@ -219,16 +271,10 @@ async fn test_with(console: &Console, code: Option<String>) -> anyhow::Result<()
         let Some(code) = ask_code()? else { break };
         report = test_once(console, Some(code)).await?;
     }
-    if console.json {
-        print_json(&report)?
-    } else {
-        Sheet(&report).print(&mut io::stdout().lock())?
-    }
-    let outcome = text(&report, "outcome");
-    if outcome == "ok" {
-        return Ok(());
-    }
-    bail!("{outcome}: {} {}", text(&report, "sentence"), text(&report, "remedy"))
+    let is_ok = text(&report, "outcome") == "ok";
+    let told = tell(console, report)?;
+    ensure!(is_ok, told);
+    Ok(())
 }
 
 async fn test_once(console: &Console, code: Option<String>) -> anyhow::Result<Value> {

@@ -3,7 +3,9 @@
 mod asset;
 mod connect;
 mod console;
+mod held;
 mod mapping;
+mod merge;
 mod migrate;
 mod run;
 mod secret;
@@ -61,6 +63,9 @@ enum Command {
     /// Which of the tenant's clients each client of Tactical is
     #[command(subcommand)]
     Mappings(mapping::Command),
+    /// Agents that were installed anew: two assets that may be one
+    #[command(subcommand)]
+    Merges(merge::Command),
     /// List the devices, with the age of their status
     Assets(asset::Assets),
 }
@@ -82,8 +87,8 @@ async fn main() -> ExitCode {
         // whoever reads has read enough: `muster assets | head`
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // the whole chain in one line
-            eprintln!("muster: {error:#}");
+            // the whole chain in one line; it may tell of names that somebody else has given
+            eprintln!("muster: {}", show::safe(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -107,6 +112,7 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Sync(flags) => sync::run(flags).await,
         Command::Runs(command) => run::run(command).await,
         Command::Mappings(command) => mapping::run(command).await,
+        Command::Merges(command) => merge::run(command).await,
         Command::Assets(flags) => asset::run(flags).await,
     }
 }

@@ -9,10 +9,17 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::console::{Console, Flags, INTEGRATION};
-use crate::show::{Sheet, print_json, print_table, text};
+use crate::held::Held;
+use crate::show::{print_json, print_table, safe, text};
 
 /// The console takes so many changes at once.
 const CHANGES_MAX: usize = 5_000;
+
+/// So many clients are named in a sentence.
+const GONE_NAMED_MAX: usize = 5;
+/// What follows from `confirm reassign`.
+const REASSIGN: &str = "every mapping is to be assigned anew; the assets of the old server stay with their clients and are \
+    marked as missing";
 
 /// What can be done with mappings.
 #[derive(Debug, clap::Subcommand)]
@@ -49,7 +56,8 @@ pub(crate) enum Command {
 pub(crate) enum Decision {
     /// The same server: the mappings stay
     Keep,
-    /// Another one: every mapping is to be assigned anew; assets stay with their clients
+    /// Another one: every mapping is to be assigned anew; the assets of the old server stay with their clients and are
+    /// marked as missing
     Reassign,
 }
 
@@ -104,28 +112,57 @@ async fn list(console: &Console) -> anyhow::Result<()> {
         return Ok(print_json(&answer)?);
     }
     if !answer["held"].is_null() {
-        Sheet(&answer["held"]).print(&mut io::stderr().lock())?;
+        Held(&answer["held"]).print(&mut io::stderr().lock())?;
         eprintln!(
-            "nothing is imported until somebody decides: `muster mappings confirm keep` or `reassign` with \
-            --new-url\n"
+            "nothing is imported until somebody decides with --new-url: `muster mappings confirm keep` (the same server), \
+             or `reassign` (another one: {REASSIGN})\n"
         );
     }
-    let cells: Vec<Vec<String>> = rows(&answer)
-        .iter()
-        .map(|row| {
-            let client = match row["client_id"].is_null() {
-                false => text(row, "client_name"),
-                true => proposal(row, false).map_or_else(String::new, |it| format!("? {}", text(it, "client_name"))),
-            };
-            let sync = if row["auto_sync"] == json!(false) { "off" } else { "on" };
-            vec![text(row, "mapping_id"), text(row, "name"), text(row, "agent_count"), client, sync.to_owned()]
-        })
-        .collect();
-    Ok(print_table(
+    let cells: Vec<Vec<String>> = rows(&answer).iter().map(cells).collect();
+    print_table(
         &mut io::stdout().lock(),
-        &["mapping", "in Tactical", "agents", "client (? = proposed)", "sync"],
+        &["mapping", "in Tactical", "agents", "client (? = proposed)", "sync", "shown by Tactical"],
         &cells,
-    )?)
+    )?;
+    let failing = rows(&answer).iter().filter(|row| !row["vanished_at"].is_null() && is_synced(row));
+    let failing: Vec<String> = failing.map(|row| text(row, "name")).collect();
+    if let Some(hint) = gone(failing.iter().map(String::as_str)) {
+        eprintln!("\n{hint}");
+    }
+    Ok(())
+}
+
+fn cells(row: &Value) -> Vec<String> {
+    let client = match row["client_id"].is_null() {
+        false => text(row, "client_name"),
+        true => proposal(row, false).map_or_else(String::new, |it| format!("? {}", text(it, "client_name"))),
+    };
+    let sync = if row["auto_sync"] == json!(false) { "off" } else { "on" };
+    let shown = match row["vanished_at"].as_str() {
+        Some(at) => format!("no more, since {}", at.get(..10).unwrap_or(at)),
+        None => "yes".to_owned(),
+    };
+    vec![text(row, "mapping_id"), text(row, "name"), text(row, "agent_count"), client, sync.to_owned(), shown]
+}
+
+/// Whether its devices are to be read.
+fn is_synced(row: &Value) -> bool {
+    !row["client_id"].is_null() && row["auto_sync"] != json!(false)
+}
+
+/// What is to be done about clients that are to be synced and that Tactical does not show; `None`: there are none.
+pub(crate) fn gone<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = names.collect();
+    let (shown, more) = names.split_at(names.len().min(GONE_NAMED_MAX));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    (!names.is_empty()).then(|| {
+        format!(
+            "Tactical does not show {}{more} (any more), so that each sync of the devices ends as partial. Deleted there: \
+             `muster mappings set <mapping> --no-client` (or --auto-sync false, which keeps the assignment) ends that; \
+             only hidden: let the role of the key's user see them. `muster mappings list` names the mappings",
+            safe(&shown.join(", "))
+        )
+    })
 }
 
 async fn set(flags: Set) -> anyhow::Result<()> {
@@ -181,7 +218,15 @@ async fn confirm(console: &Console, decision: Decision, new_url: &str) -> anyhow
     if console.json {
         print_json(&answer)?;
     }
-    eprintln!("decided: {word}; `muster sync clients` reads the server's clients");
+    match decision {
+        Decision::Keep => {
+            eprintln!("decided: keep; the mappings stay, and `muster sync clients` reads the server's clients")
+        }
+        Decision::Reassign => eprintln!(
+            "decided: reassign; {REASSIGN}. Next: `muster sync clients --wait`, `muster mappings accept-proposals`, `muster sync \
+             devices --wait`, `muster merges list`"
+        ),
+    }
     Ok(())
 }
 

@@ -9,7 +9,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::console::{Console, Flags, INTEGRATION};
-use crate::show::{Sheet, print_json, print_table};
+use crate::show::{Sheet, print_json, print_table, safe};
+
+/// The part of a run that looks a second time, by its name.
+const SECOND_LOOK: &str = "confirm";
+/// What sync-worker says of a client that Tactical does not show.
+const NOT_SHOWN: &str = "does not show this client";
 
 /// What can be asked about runs.
 #[derive(Debug, clap::Subcommand)]
@@ -80,6 +85,12 @@ impl Run {
         !matches!(self.state.as_str(), "queued" | "running")
     }
 
+    /// `18 of 20 done`, and how many failed where any did.
+    pub(crate) fn parts_words(&self) -> String {
+        let failed = if self.parts_failed > 0 { format!(", {} failed", self.parts_failed) } else { String::new() };
+        format!("{} of {} done{failed}", self.parts_done, self.parts)
+    }
+
     /// From the first worker's taking it to its end, in seconds.
     pub(crate) fn took_s(&self) -> Option<f64> {
         Some((self.finished_at? - self.started_at?).as_seconds_f64())
@@ -87,22 +98,29 @@ impl Run {
 }
 
 impl Part {
+    /// Whether it failed because Tactical does not show its client: it was deleted there, or hidden from the key's role.
+    pub(crate) fn is_of_hidden(&self) -> bool {
+        self.state == "failed" && self.error.as_deref().is_some_and(|error| error.contains(NOT_SHOWN))
+    }
+
     /// What came of it, in one line.
     pub(crate) fn line(&self) -> String {
+        let label = safe(&self.label);
         match &self.error {
-            Some(error) => format!("{}: {}: {error}", self.label, self.state),
+            Some(error) => format!("{label}: {}: {}", self.state, safe(error)),
             None => format!(
-                "{}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing",
-                self.label, self.state, self.seen, self.created, self.updated, self.unchanged, self.missing
+                "{label}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing",
+                self.state, self.seen, self.created, self.updated, self.unchanged, self.missing
             ),
         }
     }
 }
 
 impl Detail {
-    /// Whether it completed without a part: no client of Tactical is to be read.
+    /// Whether it completed without the part of a client: none of Tactical's is to be read. The part that looks a second
+    /// time for devices that no list shows reads no client.
     pub(crate) fn has_nothing_to_read(&self) -> bool {
-        self.run.state == "completed" && self.run.parts == 0
+        self.run.state == "completed" && self.parts.iter().all(|part| part.name == SECOND_LOOK)
     }
 
     /// Reads a run.
@@ -154,10 +172,9 @@ async fn show(console: &Console, run_id: Uuid) -> anyhow::Result<()> {
 impl Run {
     fn cells(&self) -> Vec<String> {
         let at = self.requested_at.map_or_else(String::new, |at| at.format("%F %T").to_string());
-        let parts = format!("{}/{}", self.parts_done + self.parts_failed, self.parts);
         let plain = [&self.run_id, &self.kind, &self.state].map(Clone::clone);
-        let rest =
-            [at, self.requested_by.clone(), parts, self.seen.to_string(), self.error.clone().unwrap_or_default()];
+        let error = self.error.clone().unwrap_or_default();
+        let rest = [at, self.requested_by.clone(), self.parts_words(), self.seen.to_string(), error];
         plain.into_iter().chain(rest).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! How answers look on a terminal: JSON as it came, an object as lines, a list as columns.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::Value;
@@ -42,7 +43,7 @@ impl Sheet<'_> {
         flatten(self.0, "", &mut lines);
         let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, value) in lines {
-            writeln!(out, "{name:<width$}  {value}")?;
+            writeln!(out, "{name:<width$}  {}", safe(&value))?;
         }
         Ok(())
     }
@@ -81,18 +82,42 @@ pub(crate) fn print_table(out: &mut impl Write, headings: &[&str], rows: &[Vec<S
         writeln!(out, "{}", padded.join("  ").trim_end())
     };
     line(&mut headings.iter().map(|&heading| heading.to_owned()))?;
-    rows.iter().try_for_each(|row| line(&mut row.iter().map(|cell| shown(cell))))
+    rows.iter().try_for_each(|row| line(&mut row.iter().map(|cell| shown(cell).into_owned())))
 }
 
-fn shown(cell: &str) -> String {
-    let printable = cell.replace(char::is_control, " ");
+/// A text of somebody else's as a terminal may have it: what would move its cursor, turn what follows around or show as
+/// nothing is escaped (`\u{202e}`, `\n`).
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        match is_unsafe(char) {
+            true => escaped.extend(char.escape_default()),
+            false => escaped.push(char),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Control characters, and those of Unicode's format characters that reorder or hide; joiners are letters' own.
+fn is_unsafe(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn shown(cell: &str) -> Cow<'_, str> {
+    let printable = safe(cell);
     if printable.is_empty() {
-        return "-".to_owned();
+        return Cow::Borrowed("-");
     }
     if printable.chars().count() <= CELL_CHARS_MAX {
         return printable;
     }
-    printable.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
+    printable.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect::<String>().into()
 }
 
 #[cfg(test)]
@@ -117,11 +142,27 @@ mod tests {
 
     #[test]
     fn a_list_stands_in_columns_and_holds_no_control_characters() {
-        let rows = [vec!["a\u{1b}[31m".to_owned(), "é".repeat(60)], vec![String::new(), "x".to_owned()]];
+        let rows = [vec!["a\u{1b}[31m".to_owned(), "é".repeat(60)], vec![String::new(), "pc\u{202e}exe.".to_owned()]];
         let text = printed(|out| print_table(out, &["name", "note"], &rows));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "name    note");
-        assert!(lines[1].starts_with("a [31m  é") && lines[1].ends_with('…'), "{text}");
-        assert_eq!(lines[2], "-       x");
+        assert_eq!(lines[0], "name         note");
+        assert!(lines[1].starts_with(r"a\u{1b}[31m  é") && lines[1].ends_with('…'), "{text}");
+        assert_eq!(lines[2], r"-            pc\u{202e}exe.");
+    }
+
+    #[test]
+    fn what_reorders_or_hides_is_escaped_and_all_scripts_stay() {
+        for (text, expected) in [
+            ("a\nb\tc\rd", r"a\nb\tc\rd"),
+            ("\u{9b}31m", r"\u{9b}31m"),
+            ("\u{202a}\u{2066}\u{2069}\u{200f}\u{61c}", r"\u{202a}\u{2066}\u{2069}\u{200f}\u{61c}"),
+            ("\u{200b}\u{feff}\u{e0041}", r"\u{200b}\u{feff}\u{e0041}"),
+            // joiners are part of words and pictures
+            ("山田工業 O'Hara ü مى‌روم 👩\u{200d}💻 C:\\x", "山田工業 O'Hara ü مى‌روم 👩\u{200d}💻 C:\\x"),
+        ] {
+            assert_eq!(safe(text), expected);
+        }
+        let sheet = printed(|out| Sheet(&json!({"name": "a\u{202e}b\nc"})).print(out));
+        assert_eq!(sheet, "name  a\\u{202e}b\\nc\n");
     }
 }

@@ -78,10 +78,25 @@ pub(crate) async fn run(flags: Sync) -> anyhow::Result<()> {
     } else {
         writeln!(io::stdout().lock(), "{}", truth(&detail))?
     }
-    if flags.what == What::Devices && detail.has_nothing_to_read() {
-        eprintln!("{}", why_nothing(&mapping::read(&console).await?));
+    if flags.what == What::Devices {
+        explain(&console, &detail).await;
     }
     verdict(&detail)
+}
+
+/// Says what a person can do about a sync of the devices that read nothing, or lacked clients that Tactical does not show.
+async fn explain(console: &Console, detail: &Detail) {
+    if detail.has_nothing_to_read() {
+        // a token that may sync need not be one that may see the mappings
+        let mappings = mapping::read(console).await;
+        eprintln!(
+            "{}",
+            mappings.map_or("nothing was read: `muster mappings list` shows what is mapped", |it| why_nothing(&it))
+        );
+    }
+    if let Some(hint) = mapping::gone(detail.parts.iter().filter(|part| part.is_of_hidden()).map(|part| &*part.label)) {
+        eprintln!("{hint}");
+    }
 }
 
 /// Why a sync of the devices had nothing to do, and what makes it have.
@@ -200,8 +215,15 @@ fn truth(detail: &Detail) -> String {
     let run = &detail.run;
     let took = run.took_s().map_or_else(String::new, |took_s| format!(" in {took_s:.1} s"));
     format!(
-        "{}: {} of {} parts{took}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
-        run.state, run.parts_done, run.parts, run.seen, run.created, run.updated, run.moved, run.unchanged, run.missing
+        "{}{took}: parts: {}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
+        run.state,
+        run.parts_words(),
+        run.seen,
+        run.created,
+        run.updated,
+        run.moved,
+        run.unchanged,
+        run.missing
     )
 }
 

@@ -28,7 +28,7 @@ fn a_sync_that_did_not_complete_is_told_and_ends_with_1() {
         let output = console.muster(&["sync", "devices", "--wait", "--lines"]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         let said = String::from_utf8(output.stdout.clone()).unwrap();
-        assert!(said.starts_with(&format!("{state}: 1 of 2 parts in 2.5 s; 7 seen: 7 new")), "{said}");
+        assert!(said.starts_with(&format!("{state} in 2.5 s: parts: 1 of 2 done, 1 failed; 7 seen: 7 new")), "{said}");
         assert!(stderr(&output).contains("Contoso: failed: no answer"), "{}", stderr(&output));
         assert_eq!(stderr(&output).contains("ended as"), code == 1);
     }
@@ -37,21 +37,144 @@ fn a_sync_that_did_not_complete_is_told_and_ends_with_1() {
 #[test]
 fn a_sync_that_had_nothing_to_read_says_why_and_what_to_do() {
     let row = |client: Value, auto_sync: bool| json!({"mapping_id": "m", "client_id": client, "auto_sync": auto_sync});
+    // a person has decided that another server stands behind the connection: one of the old one's clients is not shown
+    let mut reassigned = [row(Value::Null, true), row(Value::Null, true)];
+    reassigned[0]["vanished_at"] = json!("2026-11-22T01:00:00Z");
+    let second_look = json!([{"name": "confirm", "label": "confirm", "state": "done"}]);
     for (mappings, says) in [
         (json!([]), "`muster sync clients --wait`"),
+        (json!(reassigned), "no client of Tactical is mapped"),
         (json!([row(Value::Null, true), row(Value::Null, true)]), "no client of Tactical is mapped"),
         (json!([row(json!("c"), false), row(Value::Null, true)]), "--auto-sync true"),
     ] {
-        let run = json!({"run": {"run_id": "r", "kind": "devices", "state": "completed", "parts": 0}, "parts": []});
-        let console = StandIn::start(vec![
-            ("POST", "/integrations/tacticalrmm/sync/devices", 202, json!({"run_id": "r", "is_new": true})),
-            ("GET", "/integrations/tacticalrmm/runs/r", 200, run),
-            ("GET", "/integrations/tacticalrmm/organization-mappings", 200, json!({"mappings": mappings})),
-        ]);
-        let output = console.muster(&["sync", "devices", "--wait"]);
-        assert!(output.status.success() && stderr(&output).contains(says), "{says}: {}", stderr(&output));
-        assert!(stderr(&output).contains("nothing was read"), "{}", stderr(&output));
+        for parts in [json!([]), second_look.clone()] {
+            let count = parts.as_array().map_or(0, Vec::len);
+            let run =
+                json!({"run_id": "r", "kind": "devices", "state": "completed", "parts": count, "parts_done": count});
+            let console = StandIn::start(vec![
+                ("POST", "/integrations/tacticalrmm/sync/devices", 202, json!({"run_id": "r", "is_new": true})),
+                ("GET", "/integrations/tacticalrmm/runs/r", 200, json!({"run": run, "parts": parts})),
+                ("GET", "/integrations/tacticalrmm/organization-mappings", 200, json!({"mappings": mappings})),
+            ]);
+            let output = console.muster(&["sync", "devices", "--wait"]);
+            assert!(output.status.success() && stderr(&output).contains(says), "{says}: {}", stderr(&output));
+            assert!(stderr(&output).contains("nothing was read"), "{}", stderr(&output));
+        }
     }
+}
+
+#[test]
+fn a_client_that_tactical_does_not_show_is_told_with_what_ends_it() {
+    let error = "Tactical does not show this client (any more); its devices stay as they are";
+    let run = json!({
+        "run": {"run_id": "r", "kind": "devices", "state": "partial", "parts": 2, "parts_done": 1, "parts_failed": 1},
+        "parts": [{"name": "client:1", "label": "Northwind", "state": "done"},
+                  {"name": "client:2", "label": "Con\u{202e}toso", "state": "failed", "error": error}],
+    });
+    let row = |name: &str, client: Value, auto_sync: bool, gone: Value| {
+        json!({"mapping_id": name, "name": name, "client_id": client, "client_name": "c", "auto_sync": auto_sync,
+               "vanished_at": gone})
+    };
+    let since = json!("2026-11-21T01:00:00Z");
+    let mappings = json!({"mappings": [
+        row("Shown", json!("c"), true, Value::Null), row("Contoso", json!("c"), true, since.clone()),
+        row("Off", json!("c"), false, since.clone()), row("Nobody's", Value::Null, true, since),
+    ]});
+    let console = StandIn::start(vec![
+        ("POST", "/integrations/tacticalrmm/sync/devices", 202, json!({"run_id": "r", "is_new": true})),
+        ("GET", "/integrations/tacticalrmm/runs/r", 200, run),
+        ("GET", "/integrations/tacticalrmm/organization-mappings", 200, mappings),
+    ]);
+    let output = console.muster(&["sync", "devices", "--wait"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(r"Tactical does not show Con\u{202e}toso (any more)") && said.contains("--no-client"),
+        "{said}"
+    );
+    assert!(!said.contains('\u{202e}'), "{said}");
+
+    let output = console.muster(&["mappings", "list"]);
+    let (table, said) = (String::from_utf8(output.stdout.clone()).expect("it prints text"), stderr(&output));
+    for (name, ends) in [("Shown", "on    yes"), ("Contoso", "on    no more, since 2026-11-21")] {
+        let line = table.lines().find(|line| line.starts_with(name)).expect("a line of its own");
+        assert!(line.ends_with(ends), "{line}");
+    }
+    assert!(said.contains("Tactical does not show Contoso (any more)") && said.contains("--auto-sync false"), "{said}");
+}
+
+#[test]
+fn runs_show_what_was_done_apart_from_what_failed() {
+    let run = |done: u32, failed: u32| json!({"run_id": "r", "state": "partial", "parts": 20, "parts_done": done, "parts_failed": failed});
+    let runs = json!({"runs": [run(18, 2), run(20, 0)]});
+    let console = StandIn::start(vec![("GET", "/integrations/tacticalrmm/runs", 200, runs)]);
+    let output = console.muster(&["runs", "list"]);
+    let table = String::from_utf8(output.stdout).expect("it prints text");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].contains("18 of 20 done, 2 failed") && lines[2].contains("20 of 20 done  "), "{table}");
+}
+
+#[test]
+fn proposals_to_merge_are_listed_and_decided() {
+    const ID: &str = "019aa000-0000-7000-8000-000000000001";
+    let path = "/integrations/tacticalrmm/merge-proposals";
+    let proposal = json!({"proposal_id": ID, "serial_number": "SN1", "asset_name": "pc-new", "old_asset_name": "pc-old",
+                          "old_missing_since": "2026-11-22T01:00:00Z"});
+    let accept = "/integrations/tacticalrmm/merge-proposals/019aa000-0000-7000-8000-000000000001/accept";
+    let dismiss = "/integrations/tacticalrmm/merge-proposals/019aa000-0000-7000-8000-000000000001/dismiss";
+    let console = StandIn::start(vec![
+        ("GET", path, 200, json!({"merge_proposals": [proposal]})),
+        ("POST", accept, 200, json!({"asset_id": "a-1", "moved_alerts": 3})),
+        ("POST", dismiss, 404, json!({"detail": "This tenant has no such open merge proposal."})),
+    ]);
+    let listed = console.muster(&["merges", "list"]);
+    let table = String::from_utf8(listed.stdout).expect("it prints text");
+    assert!([ID, "SN1", "pc-old", "pc-new"].iter().all(|word| table.contains(word)), "{table}");
+    let accepted = console.muster(&["merges", "accept", ID, "--json"]);
+    assert!(
+        accepted.status.success() && stderr(&accepted).contains("asset a-1 stays, 3 alerts"),
+        "{}",
+        stderr(&accepted)
+    );
+    assert_eq!(serde_json::from_slice::<Value>(&accepted.stdout).expect("it prints JSON")["moved_alerts"], 3);
+    let dismissed = console.muster(&["merges", "dismiss", ID]);
+    assert_eq!(dismissed.status.code(), Some(1));
+    assert_eq!(stderr(&dismissed), "muster: This tenant has no such open merge proposal. (404)\n");
+    assert_eq!(console.muster(&["merges", "accept", "no-id"]).status.code(), Some(2));
+}
+
+#[test]
+fn another_server_is_decided_about_with_what_follows_from_it() {
+    let client = |id: &str, name: &str| json!({"organization_id": id, "name": name});
+    let held = json!({"reason": "No client is the same.", "old": [client("1", "Old")], "new": [client("1", "New")]});
+    let path = "/integrations/tacticalrmm/organization-mappings";
+    let console = StandIn::start(vec![
+        ("GET", path, 200, json!({"mappings": [], "held": held})),
+        ("POST", "/integrations/tacticalrmm/organization-mappings/confirm", 200, json!({})),
+    ]);
+    let before = stderr(&console.muster(&["mappings", "list"]));
+    let after = stderr(&console.muster(&["mappings", "confirm", "reassign", "--new-url", "https://new.example.com"]));
+    assert!(before.contains("1  old: Old   new: New   differs"), "{before}");
+    for said in [&before, &after] {
+        assert!(
+            said.contains("the assets of the old server stay with their clients and are marked as missing"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_others_have_named_reaches_no_terminal_as_it_is() {
+    let page = json!({"assets": [{"name": "pc\u{202e}exe.\u{1b}[2J", "client_name": "山田工業"}], "next_cursor": null});
+    let console = StandIn::start(vec![
+        ("GET", "/assets?limit=500", 200, page),
+        ("GET", "/integrations/tacticalrmm", 409, json!({"detail": "The host \u{2066}x\u{7} is away."})),
+    ]);
+    let table = String::from_utf8(console.muster(&["assets"]).stdout).expect("it prints text");
+    assert!(table.contains(r"pc\u{202e}exe.\u{1b}[2J  山田工業"), "{table}");
+    assert_eq!(stderr(&console.muster(&["status"])), "muster: The host \\u{2066}x\\u{7} is away. (409)\n");
+    let json = console.muster(&["assets", "--json"]).stdout;
+    assert_eq!(serde_json::from_slice::<Value>(&json).expect("it prints JSON")[0]["name"], "pc\u{202e}exe.\u{1b}[2J");
 }
 
 #[test]

@@ -66,6 +66,36 @@ fn what_was_replaced_is_told_with_the_way_back() {
 }
 
 #[test]
+fn what_is_missing_is_told_by_the_flags_that_give_it() {
+    let unconnected =
+        json!({"state": "incomplete", "is_active": false, "secrets": [], "missing": ["instance_url", "api_key"]});
+    let no_secret = json!({"outcome": "no_secret", "sentence": "The secret tacticalrmm_api_key has not been entered.",
+                           "remedy": "Save an API key, or user and password."});
+    let refused = json!({"detail": "`instance_url` leads to another server, which stored credentials are not sent to: \
+                                    `api_key` must be given with it.", "remedy": "Send `api_key` in the same request."});
+    let consoles = [
+        vec![
+            ("GET", PATH, 200, unconnected.clone()),
+            ("PUT", PATH, 200, json!({})),
+            ("POST", TEST, 200, no_secret.clone()),
+        ],
+        vec![("GET", PATH, 200, status("https://old.example.com", "active")), ("POST", TEST, 200, no_secret)],
+        vec![("GET", PATH, 200, unconnected.clone()), ("PUT", PATH, 422, refused)],
+    ];
+    for answers in consoles {
+        let console = StandIn::start(answers);
+        let output = console.muster(&["connect", "--url", "https://new.example.com"]);
+        let said = format!("{}{}", stderr(&output), String::from_utf8_lossy(&output.stdout));
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("--api-key-file"), "{said}");
+        assert!(!["instance_url", "api_key", "request"].iter().any(|word| said.contains(word)), "{said}");
+    }
+    let console = StandIn::start(vec![("GET", PATH, 200, unconnected)]);
+    let said = stderr(&console.muster(&["status"]));
+    assert_eq!(said, "what is missing is given with `muster connect --url … --api-key-file …`\n");
+}
+
+#[test]
 fn force_saves_without_a_test_before() {
     let (console, (_file, arguments)) = (working("not_resolved"), key());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--force"]).collect();
