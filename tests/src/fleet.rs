@@ -5,6 +5,7 @@
 
 mod console;
 mod ending;
+mod idle;
 mod programs;
 mod sync;
 
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::amqp::Client;
 use crate::process::Process;
 use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
-use crate::{DEADLINE, PrivateBroker, Proxy, Vhost, until};
+use crate::{PrivateBroker, Proxy, Vhost};
 
 pub use console::Answer;
 pub use programs::{PEPPER, Program, VAULT_KEY};
@@ -360,22 +361,6 @@ impl Fleet {
     /// So many messages may lie in a queue at the end, no more and no fewer.
     pub fn expect_left(&mut self, queue: &str, count: u32) {
         self.expected.queues.push((queue.to_owned(), count));
-    }
-
-    /// Waits until no work is left to take and nothing in the outbox is due.
-    ///
-    /// # Panics
-    /// If that does not come to be.
-    pub async fn until_idle(&self) {
-        let (client, store) = (self.amqp(), self.store());
-        until(DEADLINE * 3, async || {
-            let mut left = ending::left(client, &self.queues()).await;
-            left.retain(|(_, depth)| *depth != Some(0));
-            // a refresh that is due later is no work yet
-            let due = store::outbox::oldest_age(&store).await.map_err(|error| error.to_string())?;
-            if left.is_empty() && due.is_none() { Ok(()) } else { Err(format!("{left:?}, the outbox: {due:?}")) }
-        })
-        .await;
     }
 
     /// Every queue that must be empty at the end. Where nobody syncs, the refreshes that alerts ask for may lie.

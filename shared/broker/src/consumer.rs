@@ -185,12 +185,13 @@ struct Life {
     cancelling: bool,
 }
 
-/// Says that the queue is no longer consumed, however its session ends.
-struct Detached(watch::Sender<bool>);
+/// Says that the queue is no longer consumed and that nothing of it is in hand, however its session ends.
+struct Detached(watch::Sender<bool>, metrics::Gauge);
 
 impl Drop for Detached {
     fn drop(&mut self) {
         self.0.send_replace(false);
+        self.1.set(0.0);
     }
 }
 
@@ -204,14 +205,16 @@ impl LaneSession {
         let session = delivery::Session { number: self.sessions, over: CancellationToken::new() };
         // guards, because another lane or the connection may end this one wherever it waits
         let _over = session.over.clone().drop_guard();
-        let _detached = Detached(self.is_attached.clone());
+        let unsettled = metrics::gauge!("muster_unsettled", "queue" => queue);
+        let _detached = Detached(self.is_attached.clone(), unsettled.clone());
         let ledger = Ledger::new(self.hole);
         let mut life = Life { channel, session, ledger, stream: None, cancelling: false };
-        self.live(&mut life).await
+        self.live(&mut life, &unsettled).await
     }
 
-    async fn live(&mut self, life: &mut Life) -> Result<(), LinkError> {
+    async fn live(&mut self, life: &mut Life, unsettled: &metrics::Gauge) -> Result<(), LinkError> {
         loop {
+            unsettled.set(u32::try_from(life.ledger.len()).unwrap_or(u32::MAX));
             self.attach_or_cancel(life).await?;
             // nobody is left who could settle: what is in hand goes to another process
             let is_abandoned = self.settlements.is_closed() && self.settlements.is_empty();

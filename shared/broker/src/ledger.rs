@@ -30,6 +30,10 @@ impl Ledger {
         self.unsettled.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.unsettled.len()
+    }
+
     pub(crate) fn received(&mut self, tag: u64) {
         self.unsettled.insert(tag, None);
     }

@@ -68,6 +68,8 @@ metrics! {
     DELIVERED_TOTAL = "muster_delivered_total" Counter("queue") Count;
     /// Deliveries that the broker had delivered before.
     REDELIVERED_TOTAL = "muster_redelivered_total" Counter("queue") Count;
+    /// Deliveries that came and are not settled yet: in hand, or waiting in the process for their turn.
+    UNSETTLED = "muster_unsettled" Gauge("queue") Count;
     /// Messages settled, by what became of them.
     PROCESSED_TOTAL = "muster_processed_total" Counter("kind", "outcome") Count;
     /// Attempts burnt, by the class of the failure.

@@ -58,6 +58,18 @@ async fn a_refresh_that_finds_nobody_changes_nothing_and_parks_nothing() {
 }
 
 #[tokio::test]
+async fn a_fleet_is_not_idle_while_a_worker_waits_for_an_answer() {
+    let fleet = synced(10).await;
+    let control = fleet.simulator().control();
+    let agent_id = control.agent(3).expect("it exists").agent_id;
+    control.rename_agent(3, "renamed").expect("it exists");
+    fault(&fleet, &format!("/agents/{agent_id}/"), FaultKind::Slow { delay_ms: 1_000 });
+    wish(&fleet, &agent_id).await;
+    fleet.until_idle().await;
+    assert_eq!(assets(&fleet).await[&agent_id].name, "renamed");
+}
+
+#[tokio::test]
 async fn a_refresh_that_fails_is_given_up_and_the_next_one_works() {
     let fleet = synced(10).await;
     let control = fleet.simulator().control();

@@ -98,6 +98,11 @@ impl Program {
         format!("http://{}", self.address.as_deref().expect("it has logged its address"))
     }
 
+    /// Where a worker tells its metrics; `None` before it listens.
+    pub(super) fn metrics_url(&self) -> Option<String> {
+        self.address.as_ref().map(|address| format!("http://{address}/metrics"))
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
