@@ -53,9 +53,12 @@ impl Connections {
     /// The stored token, if there is one and it is not the one that has just been refused.
     pub(crate) async fn stored_token(&self, of: &Connection, dead: Option<&Sealed>) -> Result<Option<Token>, Error> {
         let stored = secret::get(&self.store, of.tenant, secret::KNOX_TOKEN).await?;
-        let Some(sealed) = stored.filter(|stored| Some(stored) != dead) else { return Ok(None) };
+        stored.filter(|stored| Some(stored) != dead).map(|sealed| self.opened(of, sealed)).transpose()
+    }
+
+    fn opened(&self, of: &Connection, sealed: Sealed) -> Result<Token, Error> {
         let text = unseal(&self.vault, of.tenant, secret::KNOX_TOKEN, &sealed)?;
-        Ok(Some(Token { text, sealed }))
+        Ok(Token { text, sealed })
     }
 
     /// A token for a program: the stored one, else that of another program's login, else that of a login of its own.
@@ -67,8 +70,9 @@ impl Connections {
             if let Some(token) = self.stored_token(of, dead).await? {
                 return Ok(token);
             }
-            let claim = match self.claim(of, LoginBy::Program).await? {
+            let claim = match self.claim(of, LoginBy::Program, dead).await? {
                 Login::Granted(claim) => claim,
+                Login::Done(sealed) => return self.opened(of, sealed),
                 // its lease ends the waiting at the latest
                 Login::Busy { .. } => {
                     tokio::time::sleep(LOOK).await;
@@ -78,11 +82,6 @@ impl Connections {
                 Login::CodeWanted => return Err(Error::NeedsCode),
                 Login::Refused => return Err(Error::LoginRefused),
             };
-            // between the look and the claim another one may have ended its login
-            if let Some(token) = self.stored_token(of, dead).await? {
-                connection::finish_login(&self.store, &claim, &LoginEnd::Other).await?;
-                return Ok(token);
-            }
             let session = match self.log_in(of, gate, None).await {
                 Ok(session) => session,
                 Err(no) => return Err(self.end_without(&claim, no).await?),
@@ -100,10 +99,10 @@ impl Connections {
         gate: &Gate,
         code: Option<&str>,
     ) -> Result<Token, NoSession> {
-        let claim = match self.claim(of, LoginBy::Person).await? {
+        let claim = match self.claim(of, LoginBy::Person, None).await? {
             Login::Granted(claim) => claim,
             Login::NotBefore { after, .. } => return Err(NoSession::Later(after)),
-            Login::Busy { .. } | Login::CodeWanted | Login::Refused => return Err(NoSession::Busy),
+            Login::Busy { .. } | Login::Done(_) | Login::CodeWanted | Login::Refused => return Err(NoSession::Busy),
         };
         match self.log_in(of, gate, code).await {
             Ok(session) => self.keep(of, &claim, session).await?.ok_or(NoSession::Busy),
@@ -114,8 +113,8 @@ impl Connections {
         }
     }
 
-    async fn claim(&self, of: &Connection, by: LoginBy) -> Result<Login, store::Error> {
-        connection::claim_login(&self.store, of.tenant, of.integration_id, by, &RULES).await
+    async fn claim(&self, of: &Connection, by: LoginBy, dead: Option<&Sealed>) -> Result<Login, store::Error> {
+        connection::claim_login(&self.store, of.tenant, of.integration_id, by, dead, &RULES).await
     }
 
     /// The two steps of a login. Holds no transaction.

@@ -52,13 +52,24 @@ pub struct Row {
 /// # Errors
 /// What the database said.
 pub async fn get(store: &Store, tenant: Uuid, name: &str) -> Result<Option<Sealed>, Error> {
-    let row = sqlx::query_as!(
+    let work = async {
+        let mut connection = store.pool().acquire().await.attempt("get a connection")?;
+        get_in(&mut connection, tenant, name).await
+    };
+    store.within(format!("read secret {name} of tenant {tenant}"), store.work_ends(), work).await
+}
+
+/// A secret, read in the caller's transaction.
+pub(crate) async fn get_in(connection: &mut PgConnection, tenant: Uuid, name: &str) -> Result<Option<Sealed>, Error> {
+    sqlx::query_as!(
         Sealed,
         "select key_id, sealed as bytes from muster.secret where tenant = $1 and name = $2",
         tenant,
         name
-    );
-    store.run(format!("read secret {name} of tenant {tenant}"), row.fetch_optional(store.pool())).await
+    )
+    .fetch_optional(connection)
+    .await
+    .attempt(format!("read secret {name} of tenant {tenant}"))
 }
 
 /// All secrets of a tenant, by name.

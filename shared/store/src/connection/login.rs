@@ -40,6 +40,8 @@ pub enum LoginBy {
 pub enum Login {
     /// Log in, then [`finish_login`].
     Granted(LoginClaim),
+    /// No need: another program has logged in since, and this is its token.
+    Done(Sealed),
     /// Another one is at it: look for its token until then.
     Busy {
         /// When its lease ends at the latest.
@@ -91,7 +93,8 @@ struct State {
     refused_at: Option<DateTime<Utc>>,
 }
 
-/// Asks for the right to log in.
+/// Asks for the right to log in, because the token `dead` is good no more (`None`: because there is none). Whether a program
+/// needs one at all is looked at under the lock under which the last login ended: it pays for those that it makes only.
 ///
 /// # Errors
 /// What the database said.
@@ -100,6 +103,7 @@ pub async fn claim_login(
     tenant: Uuid,
     integration_id: Uuid,
     by: LoginBy,
+    dead: Option<&Sealed>,
     rules: &LoginRules,
 ) -> Result<Login, Error> {
     let what = format!("claim the login of connection {integration_id}");
@@ -107,6 +111,12 @@ pub async fn claim_login(
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
             lock(&mut transaction, tenant, integration_id).await?;
+            if by == LoginBy::Program {
+                let stored = secret::get_in(&mut transaction, tenant, secret::KNOX_TOKEN).await?;
+                if let Some(token) = stored.filter(|stored| Some(stored) != dead) {
+                    return Ok(Login::Done(token));
+                }
+            }
             let (state, now) = read(&mut transaction, tenant, integration_id).await.attempt(what.clone())?;
             if let Some(no) = refusal(&state, by, rules, now) {
                 return Ok(no);

@@ -24,6 +24,24 @@ async fn of_many_that_want_to_log_in_one_may() {
 }
 
 #[tokio::test]
+async fn who_comes_after_a_login_takes_its_token_and_pays_nothing() {
+    let database = TestDatabase::create().await;
+    let (store, id) = knox(&database).await;
+    let paid = async || text(&database, "select login_paid_until::text from muster.connection").await;
+    let first = granted(claim(&store, id, LoginBy::Program).await);
+    let once = paid().await;
+    assert!(connection::finish_login(&store, &first, &LoginEnd::Token(sealed(4))).await.unwrap());
+    for _ in 0..10 {
+        assert_eq!(claim(&store, id, LoginBy::Program).await, Login::Done(sealed(4)));
+    }
+    assert_eq!(paid().await, once);
+    let person = granted(claim(&store, id, LoginBy::Person).await);
+    assert!(connection::finish_login(&store, &person, &LoginEnd::Token(sealed(3))).await.unwrap());
+    granted(claim(&store, id, LoginBy::Program).await);
+    assert_ne!(paid().await, once, "the stored token is the dead one");
+}
+
+#[tokio::test]
 async fn a_wanted_code_and_a_refused_password_wait_for_a_person() {
     let database = TestDatabase::create().await;
     let (store, id) = knox(&database).await;
