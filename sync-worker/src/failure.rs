@@ -5,12 +5,17 @@ use std::time::Duration;
 use chrono::Utc;
 use contract::Meta;
 use fault::{Class, Classify, JobError};
+use store::Store;
+use store::run::{self, Fence};
 
 /// Attempts of one message. A part that failed four times within half a minute fails; the next sync, minutes later, is the
 /// fifth, and until then its run does not stand in the way of it.
 const ATTEMPTS_MAX: u32 = 4;
 /// Age at which a failing message is given up, even if every attempt was only told to wait.
 const AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What the cause begins with while another attempt is to come.
+const WAITS: &str = "it will be tried again: ";
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,16 @@ pub(crate) fn judge(error: Error, meta: &Meta) -> Verdict {
         Class::Outage => false,
     };
     if is_over { Verdict::GiveUp(fault::chain(&error)) } else { Verdict::Pass(error.into()) }
+}
+
+/// Tells whoever looks at the run what its next attempt waits for. Where that cannot be told the run is none the worse.
+pub(crate) async fn note(store: &Store, fence: &Fence, part: Option<&str>, error: &JobError) {
+    if error.class() != Class::Contention {
+        let noted = run::note_trouble(store, fence, part, &format!("{WAITS}{}", error.chain())).await;
+        if let Err(error) = noted {
+            tracing::debug!(error = fault::chain(&error), "the trouble of a run could not be noted");
+        }
+    }
 }
 
 /// Why a message is not even begun: it never came to an answer, by a time limit or a panic, or its process died with it.

@@ -30,10 +30,17 @@ pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organizati
     // what answers is behind the URL of the moment when it was opened, whatever stands there by now
     let url = open.settings().instance_url.as_deref().unwrap_or_default();
     // a hold for the URL before says nothing about this one
-    if look.is_held && look.held_url.as_deref().is_none_or(|held| held == url) {
+    let is_held = look.is_held && look.held_url.as_deref().is_none_or(|held| held == url);
+    let shown = match open.call(async |client| client.clients().await).await {
+        Ok(shown) => shown,
+        Err(_) if is_held => return Err(Error::Doubtful(HELD.to_owned())),
+        Err(error) => return Err(error.into()),
+    };
+    if is_held {
+        // a person is to decide about what answers now
+        organization::hold(store, tenant, integration_id, &held(look, url, &shown)).await?;
         return Err(Error::Doubtful(HELD.to_owned()));
     }
-    let shown = open.call(async |client| client.clients().await).await?;
     let names: Clients = shown.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
     let is_new_url = look.is_held || look.confirmed_url.as_deref().is_some_and(|confirmed| confirmed != url);
     if !look.clients.is_empty() && (is_new_url || identity::differs(&look.clients, &names)) {

@@ -143,13 +143,14 @@ create table muster.run_part (
     state       varchar(10) not null default 'open' check (state in ('open', 'done', 'failed')),
     -- grows each time the part begins anew; whoever has an older one writes nothing more
     attempt     integer not null default 0,
-    -- rows of the current attempt
     expected    integer,
+    -- rows of the current attempt
     seen        integer not null default 0,
-    created     integer not null default 0,
     updated     integer not null default 0,
-    moved       integer not null default 0,
     unchanged   integer not null default 0,
+    -- what all attempts did
+    created     integer not null default 0,
+    moved       integer not null default 0,
     missing     integer not null default 0,
     fetched_at  timestamptz,
     started_at  timestamptz,

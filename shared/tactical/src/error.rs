@@ -92,8 +92,8 @@ pub enum Error {
         /// The limit.
         after_ms: u64,
     },
-    /// A page where data was expected: this is the dashboard's host.
-    #[error("{host} answers with a web page: this is the dashboard host, not the API host")]
+    /// A page where data was expected: the dashboard's host, or a proxy that has nothing else to show.
+    #[error("{host} answers with a web page where data was expected")]
     WrongHost {
         /// The host that was spoken to.
         host: String,
@@ -241,6 +241,8 @@ impl Classify for Error {
             | Self::Refused { .. }
             | Self::NoHttp { .. }
             | Self::Timeout { .. }
+            // a proxy's page while Tactical is being updated looks like the dashboard's
+            | Self::WrongHost { .. }
             | Self::Truncated { .. }
             | Self::AgentAway
             | Self::NatsDown => Class::RETRY,
@@ -248,7 +250,6 @@ impl Classify for Error {
             | Self::UnusableKey
             | Self::AddressRefused { .. }
             | Self::Tls { .. }
-            | Self::WrongHost { .. }
             | Self::HostNotAllowed { .. }
             | Self::NoSuchRoute { .. }
             | Self::Unauthorized(_)

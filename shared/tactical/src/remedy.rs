@@ -29,7 +29,8 @@ impl Error {
                 "Check that the server is up and not overloaded, and that no firewall drops the packets; then try again."
             }
             Self::WrongHost { .. } => {
-                "Usually the API host has the same name with api. in place of rmm.: save that one."
+                "Usually the API host has the same name with api. in place of rmm.: save that one. If it is saved already, a \
+                 proxy in front of it shows a page of its own, as while Tactical is being updated: try again later."
             }
             Self::HostNotAllowed { .. } => {
                 "Use exactly the API host name that Tactical was installed with (ALLOWED_HOSTS in its local_settings.py)."

@@ -36,7 +36,10 @@ impl SyncClients {
         match self.sync(message, &taken).await {
             Ok(done) => Ok(done),
             Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => Err(error),
+                Verdict::Pass(error) => {
+                    failure::note(&self.store, &taken.fence, Some(&Scope::Clients.to_string()), &error).await;
+                    Err(error)
+                }
                 Verdict::GiveUp(cause) => {
                     self.fail(message, Some(&taken.fence), &cause).await?;
                     Ok(Done::Discarded("failed"))

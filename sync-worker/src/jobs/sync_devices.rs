@@ -81,7 +81,10 @@ impl SyncDevices {
         match self.plan(message, &taken).await {
             Ok(()) => Ok(Done::Applied),
             Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => Err(error),
+                Verdict::Pass(error) => {
+                    failure::note(&self.store, &taken.fence, None, &error).await;
+                    Err(error)
+                }
                 Verdict::GiveUp(cause) => {
                     self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
                     Ok(Done::Discarded("failed"))
@@ -124,7 +127,10 @@ impl SyncDevices {
         match self.part(message, &begun).await {
             Ok(done) => Ok(done),
             Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => Err(error),
+                Verdict::Pass(error) => {
+                    failure::note(&self.store, &fence, Some(&part.name), &error).await;
+                    Err(error)
+                }
                 Verdict::GiveUp(cause) => {
                     self.fail_part(&fence, &part.name, &cause).await?;
                     Ok(Done::Discarded("failed"))

@@ -56,7 +56,7 @@ async fn a_page_instead_of_the_list_marks_nothing() {
     let (run, parts) = fleet.sync(Kind::Devices).await;
     assert_eq!((run.state, run.counts.missing), (State::Partial, 0));
     let cause = part(&parts, "client:2").error.as_deref().expect("it says why");
-    assert!(cause.contains("dashboard host"), "{cause}");
+    assert!(cause.contains("web page"), "{cause}");
     assert_eq!(missing(&fleet).await, [""; 0]);
 }
 

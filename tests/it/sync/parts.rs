@@ -47,6 +47,28 @@ async fn a_failure_that_passes_costs_an_attempt_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_run_that_waits_for_its_next_attempt_says_why() {
+    let fleet = mapped(30).await;
+    let prefix = "/agents/?client=1".to_owned();
+    let page = tests::simulator::Fault { path_prefix: prefix.clone(), kind: FaultKind::Html, requests: Some(1) };
+    fleet.simulator().control().add_fault(page);
+    fault(&fleet, &prefix, FaultKind::Slow { delay_ms: 3_000 });
+    let run_id = fleet.start_run(Kind::Devices).await;
+    let (store, tenant) = (fleet.store(), fleet.connection().tenant);
+    let told = until(DEADLINE, async || {
+        let (run, parts) = store::run::get(&store, tenant, run_id).await.expect("it answers").expect("it exists");
+        let waits = parts.into_iter().find(|part| part.name == "client:1" && part.error.is_some());
+        waits.ok_or(run.state)
+    })
+    .await;
+    let cause = told.error.expect("it says why");
+    assert!(told.state == PartState::Open && cause.starts_with("it will be tried again: "), "{cause}");
+    assert!(cause.contains("web page") && cause.contains("try again later"), "{cause}");
+    let (run, parts) = fleet.ended(run_id).await;
+    assert_eq!((run.state, part(&parts, "client:1").error.as_deref()), (State::Completed, None));
+}
+
+#[tokio::test]
 async fn a_refused_key_fails_the_run_at_once_in_words_that_help() {
     let fleet = synced(10).await;
     fleet.save_key(tests::simulator::key::EXPIRED, store::connection::DeviceSource::Classic).await;

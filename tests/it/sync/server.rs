@@ -43,6 +43,11 @@ async fn another_server_behind_the_connection_is_held_and_nothing_is_imported() 
     assert!(held.to_string().contains(&mappings[0].1), "the old names stand in it: {held}");
     let shown = fleet.simulator().control().agents().remove(0).client.1;
     assert!(held.to_string().contains(&shown), "and the new ones, such as {shown}: {held}");
+    // and what a person decides about is what answers by then
+    fleet.simulator().control().rename_client(1, "Renamed since").expect("it exists");
+    fleet.sync(Kind::Clients).await;
+    let held = self::held(&fleet).await.expect("it is still held");
+    assert!(held["new"].to_string().contains("Renamed since"), "{held}");
     assert_eq!(versions(&fleet).await, before);
     assert_eq!(super::server::mappings(&fleet).await, mappings);
 }

@@ -122,8 +122,8 @@ async fn read_clients(
     Ok(())
 }
 
-/// Holds a connection: from the next batch on nothing is written until [`confirm`]. `false`: it was held already for
-/// that URL, or there is no such connection.
+/// Holds a connection: from the next batch on nothing is written until [`confirm`]. One that is held already shows both
+/// sides as they are now. `false`: that is what it shows, or there is no such connection.
 ///
 /// # Errors
 /// What the database said.
@@ -142,7 +142,7 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
         let done = sqlx::query!(
             "update muster.connection set held_at = now(), held = $3
              where tenant = $1 and integration_id = $2
-               and (held_at is null or held ->> 'new_url' is distinct from $3::jsonb ->> 'new_url')",
+               and (held_at is null or held is distinct from $3::jsonb)",
             tenant,
             integration_id,
             held

@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::fence::{Held, integration_of};
-use super::part::message;
+use super::part::{message, note_synced};
 use super::{Fence, Kind, State};
 use crate::alert::bound;
 use crate::error::Attempt;
@@ -118,12 +118,16 @@ async fn end(
         error
     );
     let kind = kind.fetch_one(&mut *connection).await.attempt(format!("end run {run_id}"))?;
+    let kind = Kind::parse(&kind);
+    if kind == Some(Kind::Devices) {
+        // a device that has moved was not in the list of its earlier client, and another part has shown it since
+        note_synced(connection, tenant, run_id, integration_id, None).await?;
+    }
     sqlx::query!("delete from muster.run_candidate where tenant = $1 and run_id = $2", tenant, run_id)
         .execute(&mut *connection)
         .await
         .attempt("forget a run's candidates")?;
-    let ended = Kind::parse(&kind).map(|kind| (kind, state));
-    show(connection, tenant, integration_id, ended).await
+    show(connection, tenant, integration_id, kind.map(|kind| (kind, state))).await
 }
 
 /// Writes what `rmm_integrations` says about syncing: the failures of the last ended run of each kind, and whether one is

@@ -120,8 +120,9 @@ pub(super) fn message(fence: &Fence, integration_id: Uuid, name: &str) -> NewRow
     )
 }
 
-/// Begins a part, or begins it anew: the attempt before can write nothing more, and its counts are forgotten. `None`: the
-/// part or its run has ended, or the run is somebody else's.
+/// Begins a part, or begins it anew: the attempt before can write nothing more. What it has read is read again and counted
+/// anew; what it has created, moved or marked is done, and stays counted. `None`: the part or its run has ended, or the run
+/// is somebody else's.
 ///
 /// # Errors
 /// What the database said.
@@ -135,7 +136,7 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         let row = sqlx::query!(
             "update muster.run_part
              set attempt = attempt + 1, started_at = clock_timestamp(), fetched_at = null,
-                 seen = 0, created = 0, updated = 0, moved = 0, unchanged = 0, missing = 0
+                 seen = 0, updated = 0, unchanged = 0
              where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
              returning attempt, label, expected",
             fence.tenant,
@@ -182,7 +183,8 @@ async fn finish(store: &Store, fence: &PartFence, is_read: bool) -> Result<Ended
         }
         close(&mut transaction, &fence.run, &fence.name, None, is_read).await?;
         if held.kind == Kind::Devices && is_read {
-            note_synced(&mut transaction, &fence.run, held.integration_id, &fence.name).await?;
+            let run = &fence.run;
+            note_synced(&mut transaction, run.tenant, run.run_id, held.integration_id, Some(&fence.name)).await?;
         }
         let state = go_on(&mut transaction, &fence.run, &held).await?;
         transaction.commit().await.attempt("commit a part's end")?;
@@ -207,6 +209,43 @@ pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: &str) ->
         Ok(Some(state))
     };
     store.within("fail a part", store.work_ends(), work).await
+}
+
+/// Notes why an attempt at a run (`part`: at one of its parts) came to nothing, while it waits to be tried again: whoever
+/// looks at the run reads it. What follows overwrites it. `false`: it has ended, or is somebody else's.
+///
+/// # Errors
+/// What the database said.
+pub async fn note_trouble(store: &Store, fence: &Fence, part: Option<&str>, cause: &str) -> Result<bool, Error> {
+    let cause = cut(cause, end::CAUSE_CHARS_MAX);
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to note trouble")?;
+        if hold(&mut transaction, fence).await?.is_none() {
+            return Ok(false);
+        }
+        let done = match part {
+            Some(name) => sqlx::query!(
+                "update muster.run_part set error = $4
+                 where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
+                fence.tenant,
+                fence.run_id,
+                name,
+                cause
+            )
+            .execute(&mut *transaction),
+            None => sqlx::query!(
+                "update muster.run set error = $3 where tenant = $1 and run_id = $2",
+                fence.tenant,
+                fence.run_id,
+                cause
+            )
+            .execute(&mut *transaction),
+        };
+        let done = done.await.attempt(format!("note the trouble of run {}", fence.run_id))?;
+        transaction.commit().await.attempt("commit what troubles a run")?;
+        Ok(done.rows_affected() == 1)
+    };
+    store.within("note what troubles a run", store.work_ends(), work).await
 }
 
 async fn go_on(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<State, Error> {
@@ -237,17 +276,18 @@ async fn close(
     Ok(done.rows_affected() == 1)
 }
 
-/// Says in the mapping since when its devices are known to be as they are shown. A client with devices that were not in
-/// its list waits for the part that confirms them.
-async fn note_synced(
+/// Says in the mapping since when its devices are known to be as they are shown, after a part or (`None`) at the run's end. A
+/// client with devices that were not in its list waits for another part to show them, or for the one that confirms them.
+pub(super) async fn note_synced(
     connection: &mut PgConnection,
-    fence: &Fence,
+    tenant: Uuid,
+    run_id: Uuid,
     integration_id: Uuid,
-    name: &str,
+    part: Option<&str>,
 ) -> Result<(), Error> {
-    sqlx::query_file!("sql/run/note_synced.sql", fence.tenant, integration_id, fence.run_id, name)
+    sqlx::query_file!("sql/run/note_synced.sql", tenant, integration_id, run_id, part as _)
         .execute(connection)
         .await
-        .attempt(format!("note that part {name} is synced"))
+        .attempt(format!("note which clients of run {run_id} are synced"))
         .map(drop)
 }

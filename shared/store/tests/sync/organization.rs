@@ -141,6 +141,10 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
     for (decision, clients) in [(Decision::Same, 2), (Decision::Other, 0)] {
         assert!(organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
         assert!(!organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
+        let other = HeldClient { name: "A third".to_owned(), ..held.new[0].clone() };
+        let renewed = Held { new: vec![other], ..held.clone() };
+        assert!(organization::hold(&world.store, world.tenant, world.integration_id, &renewed).await.unwrap());
+        assert_eq!(world.text("select held -> 'new' -> 0 ->> 'name' from muster.connection").await, "A third");
         assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Held);
         let fence = begun(&world).await;
         let refused = apply_clients(&world.store, &fence, world.integration_id, &[organization(1, "x")]).await.unwrap();

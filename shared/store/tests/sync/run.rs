@@ -2,7 +2,7 @@
 
 use store::Error;
 use store::device::Batch;
-use store::run::{self, Kind, NewPart, RunFilter, State};
+use store::run::{self, Fence, Kind, NewPart, RunFilter, State};
 use store::testing::TestDatabase;
 
 use crate::world::{World, device, entry, part};
@@ -62,6 +62,64 @@ async fn a_complete_run_of_devices_is_the_only_thing_that_moves_the_full_stamp()
     let synced = "select string_agg(external_organization_id, ',') from rmm_organization_mappings
                   where last_synced_at is not null";
     assert_eq!(world.text(synced).await, "1");
+}
+
+#[tokio::test]
+async fn a_client_that_a_device_has_left_is_synced_once_its_new_one_has_shown_it() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let first = world.begun(&["client:1"]).await;
+    world.complete(&first, &[device("a"), device("b")]).await;
+    world.run("update rmm_organization_mappings set last_synced_at = null").await;
+    let left = world.begun(&["client:1", "client:2"]).await;
+    world.complete(&left, &[device("a")]).await;
+    let synced = "select string_agg(external_organization_id, ',' order by external_organization_id)
+                  from rmm_organization_mappings where last_synced_at is not null";
+    assert_eq!(world.text(synced).await, "", "nobody has shown the other device yet");
+    let entered = world.begin(&left.run, "client:2").await;
+    world
+        .merge(&Batch {
+            external_client_id: "2".to_owned(),
+            fence: Some(entered.clone()),
+            ..world.batch(&[device("b")])
+        })
+        .await;
+    let seen = ["b".to_owned()].into();
+    store::device::candidates(&world.store, &entered, &seen).await.unwrap();
+    assert_eq!(run::finish_part(&world.store, &entered).await.unwrap(), Some(State::Completed));
+    assert_eq!(world.text(synced).await, "1,2");
+}
+
+#[tokio::test]
+async fn what_a_run_waits_for_is_told_until_it_is_over() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let fence = world.begun(&["client:1"]).await;
+    let told = async || {
+        let (run, parts) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
+        (run.error, parts[0].error.clone())
+    };
+    assert!(run::note_trouble(&world.store, &fence.run, None, "no plan yet").await.unwrap());
+    assert!(run::note_trouble(&world.store, &fence.run, Some("client:1"), "502").await.unwrap());
+    assert_eq!(told().await, (Some("no plan yet".to_owned()), Some("502".to_owned())));
+    assert_eq!(shown(&world).await, "syncing|f|f", "nothing has failed");
+    let stale = Fence { epoch: fence.run.epoch - 1, ..fence.run.clone() };
+    assert!(!run::note_trouble(&world.store, &stale, Some("client:1"), "stale").await.unwrap());
+    world.complete(&fence, &[device("a")]).await;
+    assert_eq!(told().await, (None, None));
+    assert!(!run::note_trouble(&world.store, &fence.run, Some("client:1"), "late").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_part_that_begins_anew_still_tells_what_it_has_created() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let fence = world.begun(&["client:1"]).await;
+    world.merge(&Batch { fence: Some(fence.clone()), ..world.batch(&[device("a")]) }).await;
+    let again = world.begin(&fence.run, "client:1").await;
+    world.complete(&again, &[device("a"), device("b")]).await;
+    let (run, _) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
+    assert_eq!((run.counts.created, run.counts.seen), (2, 2));
 }
 
 #[tokio::test]
