@@ -8,6 +8,9 @@ use uuid::Uuid;
 use crate::console::{Console, Flags, INTEGRATION};
 use crate::show::{print_json, print_table, text};
 
+/// `2026-11-22T01:00`.
+const MINUTE_CHARS: usize = 16;
+
 /// What can be done about proposals.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -66,9 +69,11 @@ async fn list(console: &Console) -> anyhow::Result<()> {
 }
 
 fn cells(row: &Value) -> Vec<String> {
-    ["proposal_id", "serial_number", "old_asset_name", "old_missing_since", "asset_name"]
-        .map(|name| text(row, name))
-        .into()
+    let since = text(row, "old_missing_since");
+    let since = since.get(..MINUTE_CHARS).unwrap_or(&since).replace('T', " ");
+    let [proposal, serial, old, new] =
+        ["proposal_id", "serial_number", "old_asset_name", "asset_name"].map(|name| text(row, name));
+    vec![proposal, serial, old, since, new]
 }
 
 async fn decide(it: Decide, word: &str, said: impl Fn(&Value) -> String) -> anyhow::Result<()> {

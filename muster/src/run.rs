@@ -85,10 +85,10 @@ impl Run {
         !matches!(self.state.as_str(), "queued" | "running")
     }
 
-    /// `18 of 20 done`, and how many failed where any did.
-    pub(crate) fn parts_words(&self) -> String {
+    /// `18 of 20 done` with an empty unit, and how many failed where any did.
+    pub(crate) fn parts_words(&self, unit: &str) -> String {
         let failed = if self.parts_failed > 0 { format!(", {} failed", self.parts_failed) } else { String::new() };
-        format!("{} of {} done{failed}", self.parts_done, self.parts)
+        format!("{} of {}{unit} done{failed}", self.parts_done, self.parts)
     }
 
     /// From the first worker's taking it to its end, in seconds.
@@ -174,7 +174,7 @@ impl Run {
         let at = self.requested_at.map_or_else(String::new, |at| at.format("%F %T").to_string());
         let plain = [&self.run_id, &self.kind, &self.state].map(Clone::clone);
         let error = self.error.clone().unwrap_or_default();
-        let rest = [at, self.requested_by.clone(), self.parts_words(), self.seen.to_string(), error];
+        let rest = [at, self.requested_by.clone(), self.parts_words(""), self.seen.to_string(), error];
         plain.into_iter().chain(rest).collect()
     }
 }

@@ -215,9 +215,9 @@ fn truth(detail: &Detail) -> String {
     let run = &detail.run;
     let took = run.took_s().map_or_else(String::new, |took_s| format!(" in {took_s:.1} s"));
     format!(
-        "{}{took}: parts: {}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
+        "{}{took}: {}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
         run.state,
-        run.parts_words(),
+        run.parts_words(" parts"),
         run.seen,
         run.created,
         run.updated,

@@ -160,7 +160,7 @@ fn print_list(out: &mut impl Write, tokens: &[Token], now: DateTime<Utc>) -> io:
             day(token.expires_at),
             day(token.last_used_at),
             whose(token),
-            token.name,
+            crate::show::safe(&token.name),
             permissions.join(",")
         )?;
     }
