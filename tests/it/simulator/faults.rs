@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::simulator::{Fault, FaultKind, key};
+use tests::{DEADLINE, until};
 
 use super::{ask, get, small};
 
@@ -42,6 +43,16 @@ async fn answers_can_be_slow_broken_cut_or_html() {
     let started = Instant::now();
     assert_eq!(ask().await.unwrap().text().await.unwrap(), whole);
     assert!(started.elapsed() >= Duration::from_millis(80));
+    with(FaultKind::Held);
+    let held = tokio::spawn(ask());
+    until(DEADLINE, async || match control.asked().len() {
+        3 => Ok(()),
+        asked => Err(asked),
+    })
+    .await;
+    assert_eq!(control.served().len(), 2, "the third is held");
+    control.clear_faults();
+    assert_eq!(held.await.unwrap().unwrap().text().await.unwrap(), whole);
     with(FaultKind::ServerError { status: 502 });
     assert_eq!(ask().await.unwrap().status(), 502);
     with(FaultKind::Html);

@@ -195,8 +195,7 @@ async fn a_refresh_that_is_under_way_while_the_server_is_reassigned_writes_nothi
     let agent = control.agent(1).expect("it exists");
     control.rename_agent(1, "of-the-old-server").expect("it exists");
     let path = format!("/agents/{}/", agent.agent_id);
-    // longer than the reassignment takes; where it is not, the connection has its other URL before the answer comes
-    fault(&fleet, &path, FaultKind::Slow { delay_ms: 8_000 });
+    fault(&fleet, &path, FaultKind::Held);
     control.forget_served();
     let wish = [(fleet.connection().tenant, fleet.connection().integration_id, agent.agent_id.clone())];
     store::agent::note_refresh(&mut fleet.database().connect().await, &wish).await.expect("it can be wished for");
@@ -211,6 +210,7 @@ async fn a_refresh_that_is_under_way_while_the_server_is_reassigned_writes_nothi
     assert_eq!(fleet.sync(Kind::Clients).await.0.state, State::Failed);
     confirm(&fleet, Decision::Other, &other).await;
     assign(&fleet).await;
+    control.clear_faults();
     until(DEADLINE, async || match control.served() {
         served if served.iter().any(|one| one.target == path) => Ok(()),
         served => Err(served.len()),

@@ -100,18 +100,18 @@ async fn a_device_that_slips_to_the_page_before_while_it_is_read_is_not_missing(
     let fleet = synced(2 * PAGE + 50).await;
     let control = fleet.simulator().control();
     control.forget_served();
-    fault(&fleet, &target(2), FaultKind::Slow { delay_ms: 1_000 });
+    fault(&fleet, &target(2), FaultKind::Held);
     let run_id = fleet.start_run(Kind::Devices).await;
     until_asked(&control, 2).await;
     // the first of the second page becomes the last of the first, which has been read
     let deleted = control.agent(1).expect("it exists").agent_id;
     control.delete_agent(1).expect("it exists");
+    control.clear_faults();
     let (run, _) = fleet.ended(run_id).await;
     assert_eq!((run.state, run.counts.seen, run.counts.missing), (State::Completed, i64::from(2 * PAGE + 49), 0));
     let marked: Vec<String> =
         assets(&fleet).await.into_iter().filter(|(_, asset)| asset.missing_since.is_some()).map(|(id, _)| id).collect();
     assert_eq!(marked, [""; 0], "one was seen, the other stands in the second list");
-    control.clear_faults();
     let (run, _) = fleet.sync(Kind::Devices).await;
     assert_eq!((run.state, run.counts.created, run.counts.missing), (State::Completed, 0, 1));
     assert!(assets(&fleet).await[&deleted].missing_since.is_some());
@@ -124,16 +124,16 @@ async fn a_beta_api_that_is_switched_off_in_the_middle_fails_the_part_with_a_rem
     let control = fleet.simulator().control();
     let before = versions(&fleet).await;
     control.forget_served();
-    fault(&fleet, &target(2), FaultKind::Slow { delay_ms: 1_000 });
+    fault(&fleet, &target(2), FaultKind::Held);
     let run_id = fleet.start_run(Kind::Devices).await;
     until_asked(&control, 2).await;
     control.set_beta(false);
+    control.clear_faults();
     let (run, parts) = fleet.ended(run_id).await;
     assert_eq!((run.state, part(&parts, "client:1").state, parts.len()), (State::Failed, PartState::Failed, 1));
     let cause = part(&parts, "client:1").error.as_deref().expect("it says why");
     assert!(cause.contains("the beta API is off") && cause.contains("BETA_API_ENABLED"), "{cause}");
     assert_eq!((run.counts.missing, versions(&fleet).await), (0, before));
-    control.clear_faults();
     control.set_beta(true);
     assert_eq!(fleet.sync(Kind::Devices).await.0.state, State::Completed);
     assert_true(&fleet).await;

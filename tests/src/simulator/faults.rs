@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::reply;
+use super::server::Shared;
 use super::world::World;
 
 /// How long a truncated answer hangs before its connection breaks.
@@ -26,6 +27,8 @@ pub enum FaultKind {
         /// Milliseconds.
         delay_ms: u64,
     },
+    /// The true answer, once the faults are cleared; strikes every request until then.
+    Held,
     /// 429 with `Retry-After`.
     TooManyRequests {
         /// Seconds.
@@ -74,7 +77,7 @@ impl World {
         let place = self.faults.iter().position(|fault| target.starts_with(&fault.path_prefix))?;
         let fault = &mut self.faults[place];
         let kind = fault.kind.clone();
-        if let Some(requests) = &mut fault.requests {
+        if let Some(requests) = fault.requests.as_mut().filter(|_| kind != FaultKind::Held) {
             *requests = requests.saturating_sub(1);
             if *requests == 0 {
                 self.faults.remove(place);
@@ -84,9 +87,17 @@ impl World {
     }
 }
 
-/// Waits where the fault is slow; answers where it replaces the answer.
-pub(super) async fn instead(fault: Option<FaultKind>) -> Option<Response> {
+/// Waits where the fault is slow or held; answers where it replaces the answer.
+pub(super) async fn instead(fault: Option<FaultKind>, shared: &Shared) -> Option<Response> {
     Some(match fault? {
+        FaultKind::Held => {
+            // listens before it looks: a release between the two is not missed
+            let mut released = shared.released.subscribe();
+            while shared.world().faults.iter().any(|fault| fault.kind == FaultKind::Held) {
+                released.changed().await.ok()?;
+            }
+            return None;
+        }
         FaultKind::Slow { delay_ms } => {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             return None;

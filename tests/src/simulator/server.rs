@@ -27,13 +27,20 @@ pub(super) struct Shared {
     world: Mutex<World>,
     /// How many webhooks have been finished.
     pub(super) finished: watch::Sender<u64>,
+    /// Tells those that a fault holds to look whether it still does.
+    pub(super) released: watch::Sender<()>,
     /// How many webhooks are sent at once; Tactical sends one.
     pub(super) lanes: Arc<AtomicUsize>,
 }
 
 impl Shared {
     pub(super) fn new(world: World) -> Self {
-        Self { world: Mutex::new(world), finished: watch::Sender::new(0), lanes: Arc::new(AtomicUsize::new(1)) }
+        Self {
+            world: Mutex::new(world),
+            finished: watch::Sender::new(0),
+            released: watch::Sender::new(()),
+            lanes: Arc::new(AtomicUsize::new(1)),
+        }
     }
 
     /// The world; never held across an await.
@@ -83,7 +90,7 @@ pub(super) async fn handle(
     shared.world().traffic.arrived(&target);
     let fault = shared.world().take_fault(&target);
     let before = fault.clone();
-    let response = match faults::instead(before).await {
+    let response = match faults::instead(before, &shared).await {
         Some(response) => response,
         None => faults::spoil(fault, answer(Arc::clone(&shared), peer, request).await),
     };

@@ -100,9 +100,10 @@ impl Control {
         self.0.world().faults.push(fault);
     }
 
-    /// Switches all faults off.
+    /// Switches all faults off; what they held is answered.
     pub fn clear_faults(&self) {
         self.0.world().faults.clear();
+        self.0.released.send_replace(());
     }
 
     /// Whether agents can be reached at all.
