@@ -2,8 +2,8 @@
 //!
 //! [`Connections::open`] gives a client that is logged in; [`Open::call`] asks with it and logs in once more where a session
 //! has ended. A login happens once at a time for all programs (a lease in the connection's row), within a budget, and never
-//! while a person is needed. No request is sent inside a transaction. [`Connections::test`] is the connection test, and [`Connections::try_out`] the same before anything is
-//! saved.
+//! while a person is needed. No request is sent inside a transaction. [`Connections::test`] is the connection test, and
+//! [`Connections::try_out`] the same before anything is saved.
 
 mod error;
 mod login;

@@ -109,13 +109,19 @@ async fn an_account_with_a_second_factor_waits_for_its_code_and_then_works() {
 async fn settings_are_tried_before_they_are_saved_and_a_trial_changes_nothing() {
     let world = World::start().await;
     let url = world.fleet.simulator().base_url();
-    world.ok(Method::PUT, "", Some(json!({"instance_url": url, "api_key": key::SYNC}))).await;
-    assert_eq!(world.test(None).await["outcome"], "ok");
-    let (before, secrets) =
-        (world.status().await, "select string_agg(encode(sealed, 'hex'), ' ' order by name) from muster.secret");
-    let sealed = world.text(secrets).await;
     let elsewhere = url.replace("127.0.0.1", "localhost");
     let user = |name: &str, password: &str| json!({"auth_mode": "knox", "username": name, "password": password});
+    let mut login = user("plain", PASSWORD);
+    login["instance_url"] = url.clone().into();
+    world.ok(Method::PUT, "", Some(login)).await;
+    world.ok(Method::PUT, "", Some(json!({"auth_mode": "api_key", "api_key": key::SYNC}))).await;
+    assert_eq!(world.test(None).await["outcome"], "ok");
+    let (before, kept) = (
+        world.status().await,
+        "select string_agg(name || encode(sealed, 'hex'), ' ' order by name) || (select c::text from muster.connection c)
+         from muster.secret",
+    );
+    let stored = world.text(kept).await;
     let tries = [
         (json!({"instance_url": "http://nothing.invalid:8080", "api_key": key::SYNC}), "not_resolved"),
         // the stored key is for the server that it was saved for
@@ -127,6 +133,8 @@ async fn settings_are_tried_before_they_are_saved_and_a_trial_changes_nothing() 
         (user("totp", PASSWORD), "code_needed"),
         (user("plain", "wrong"), "bad_credentials"),
         (user("plain", PASSWORD), "ok"),
+        // the user and the password of before are still stored; their session is not kept
+        (json!({"auth_mode": "knox"}), "ok"),
         (json!({}), "ok"),
     ];
     for (settings, outcome) in &tries {
@@ -134,8 +142,8 @@ async fn settings_are_tried_before_they_are_saved_and_a_trial_changes_nothing() 
         assert_eq!(report["outcome"], *outcome, "{settings}: {report}");
         assert_eq!(report["is_active"], true, "{settings}");
         assert_eq!(world.status().await, before, "{settings}");
+        assert_eq!(world.text(kept).await, stored, "{settings}");
     }
-    assert_eq!(world.text(secrets).await, sealed);
     let noted = "select count(*)::text from muster.audit where action = 'integration.settings.try'";
     assert_eq!(world.text(noted).await, tries.len().to_string());
     for (body, status) in [

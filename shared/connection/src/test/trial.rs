@@ -30,11 +30,15 @@ struct Tried<'a> {
     of: Connection,
     secrets: &'a [(&'static str, SecretString)],
     is_same_server: bool,
+    /// Nothing is tried that bears on logging in: the programs' own session is as good as a new one.
+    is_as_saved: bool,
 }
 
 impl Connections {
-    /// Tests settings as [`Connections::test`] would once they are saved, and changes nothing but the audit. An account with
-    /// a second factor ends as [`Outcome::CodeNeeded`]: name and password are right, and a code is good only once.
+    /// Tests settings as [`Connections::test`] would once they are saved: no setting and no secret is changed, and the audit
+    /// has a row. Where server, way of logging in and secrets are as saved, the connection's own session is used, and with
+    /// it what [`Connections::open`] may renew is renewed: the session, and whether a person must log in. Else an account
+    /// with a second factor ends as [`Outcome::CodeNeeded`]: name and password are right, and a code is good only once.
     ///
     /// # Errors
     /// As [`Connections::test`].
@@ -74,7 +78,7 @@ impl Connections {
         // another server has no programs' requests to share its places with
         let gate = if tried.is_same_server { self.gate(of.integration_id, url).beside() } else { Gate::new() };
         self.client(of, &gate, None)?.health().await?;
-        if tried.is_same_server && tried.secrets.is_empty() {
+        if tried.is_as_saved {
             let client = self.authenticated(of, &gate, None, told).await?;
             return self.ask(of, &client, told).await;
         }
@@ -135,6 +139,7 @@ impl<'a> Tried<'a> {
         of.instance_url = trial.instance_url.clone().or(of.instance_url);
         of.auth_mode = trial.auth_mode.unwrap_or(of.auth_mode);
         of.device_source = trial.device_source.unwrap_or(of.device_source);
-        Self { of, secrets: &trial.secrets, is_same_server }
+        let is_as_saved = is_same_server && trial.secrets.is_empty() && of.auth_mode == saved.auth_mode;
+        Self { of, secrets: &trial.secrets, is_same_server, is_as_saved }
     }
 }
