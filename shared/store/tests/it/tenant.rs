@@ -101,8 +101,13 @@ async fn another_url_changes_what_a_saved_one_changes() {
     let after = connection::find(&store, one.tenant).await.unwrap().unwrap();
     assert_eq!(after.confirmed_url.as_deref(), Some("https://api.example.com"), "the mappings are the one before's");
     assert!(after.is_unconfirmed() && after.revision > before.revision && after.is_active);
-    let noted = text(&database, "select count(*)::text from muster.audit where action = 'integration.settings.save'");
-    assert_ne!(noted.await, "0");
+    let noted = "select string_agg(detail ->> 'instance_url', ' ' order by audit_id) from muster.audit
+                 where action = 'integration.settings.save'";
+    assert_eq!(
+        text(&database, noted).await,
+        "https://api.example.com https://api.example.net",
+        "one row for each change"
+    );
 }
 
 #[tokio::test]
