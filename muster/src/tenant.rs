@@ -55,7 +55,7 @@ pub(crate) struct Connect {
     gateway_url: Url,
     /// Tactical's API host, e.g. `https://api.example.com`, for a first time; `muster connect --url` tests and changes it
     #[arg(long)]
-    instance_url: Option<Url>,
+    instance_url: Option<String>,
     /// File with the webhook secret to use; one that differs from the present one replaces it, see `webhook rotate`
     #[arg(long)]
     secret_file: Option<PathBuf>,
@@ -108,6 +108,7 @@ fn found(tenant: Uuid, is_found: bool) -> anyhow::Result<()> {
 }
 
 async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
+    let instance_url = flags.instance_url.as_deref().map(api_host).transpose()?;
     let pepper = flags.pepper.read().map_err(anyhow::Error::msg)?;
     // a mistyped name would leave a client in the PSA that nobody wanted
     ensure!(
@@ -126,7 +127,7 @@ async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
     let connection = NewConnection {
         tenant: flags.tenant,
         client_name: flags.name,
-        instance_url: flags.instance_url.map(|url| url.to_string().trim_end_matches('/').to_owned()),
+        instance_url,
         digest,
         grace: Duration::from_secs(hook::GRACE_S),
     };
@@ -142,6 +143,26 @@ async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
         sheet.print(&mut out)?
     }
     Ok(())
+}
+
+/// The URL of an API host as it is stored, if the text is one and nothing more: a path or a query leads past the API, and
+/// what stands before an `@` is a secret. Repeats nothing of the text.
+fn api_host(text: &str) -> anyhow::Result<String> {
+    const EXPECTED: &str = "give the API host's address and nothing more, such as https://api.example.com";
+    // the parser would drop tabs and newlines, and take a backslash for a slash
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    let url = Url::parse(text).ok().filter(|_| !text.contains(is_odd));
+    let Some(url) = url else { bail!("--instance-url is not a URL: {EXPECTED}") };
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    ensure!(
+        matches!(url.scheme(), "http" | "https"),
+        "--instance-url begins with neither https:// nor http://: {EXPECTED}"
+    );
+    ensure!(!has_user, "--instance-url holds a user name or a password: {EXPECTED}");
+    ensure!(url.path() == "/", "--instance-url has a path: {EXPECTED}");
+    ensure!(url.query().is_none(), "--instance-url has a query: {EXPECTED}");
+    ensure!(url.fragment().is_none(), "--instance-url has a fragment: {EXPECTED}");
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// What a person has to enter in Tactical.

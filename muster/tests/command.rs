@@ -120,6 +120,31 @@ async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
 }
 
 #[tokio::test]
+async fn an_instance_url_with_more_than_a_host_is_refused_and_stands_nowhere() {
+    let (database, id) = (TestDatabase::create().await, Uuid::new_v4().to_string());
+    for (url, said) in [
+        ("ftp://canary.example.com", "neither https://"),
+        ("canary.example.com", "not a URL"),
+        ("https://canary .example.com", "not a URL"),
+        ("https:\\\\canary.example.com", "not a URL"),
+        ("https://canary@api.example.com", "a user name or a password"),
+        ("https://:canary@api.example.com", "a user name or a password"),
+        ("https://api.example.com/canary", "a path"),
+        ("https://api.example.com/?key=canary", "a query"),
+        ("https://api.example.com#canary", "a fragment"),
+    ] {
+        let connect =
+            ["tenant", "connect", "--tenant", &id, "--name", "Demo", "--gateway-url", "http://127.0.0.1:8080"];
+        let text = refused(&database, &[&connect[..], &["--instance-url", url]].concat(), 1);
+        assert!(text.lines().count() == 1 && text.contains(said) && !text.contains("canary"), "{url}: {text}");
+    }
+    // it panics where the statement fails
+    let nothing = "(select count(*) from tenants) + (select count(*) from clients) +
+                   (select count(*) from rmm_integrations) + (select count(*) from muster.audit)";
+    database.execute(&format!("do $$ begin assert {nothing} = 0, 'something was stored'; end $$")).await;
+}
+
+#[tokio::test]
 async fn a_disconnected_tenant_keeps_no_secret_of_tactical() {
     let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
     connect(&database, tenant, &["--instance-url", "https://api.example.com"]);
