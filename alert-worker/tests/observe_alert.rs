@@ -49,7 +49,7 @@ async fn connected(store: &Store) -> Connected {
         digest: None,
         grace: Duration::ZERO,
     };
-    tenant::connect(store, &new).await.unwrap()
+    tenant::connect(store, &new, "a test").await.unwrap()
 }
 
 /// What the job has written, as its readers hear it.

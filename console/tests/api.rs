@@ -125,7 +125,7 @@ async fn a_sync_is_answered_with_its_run_and_asked_again_with_the_same() {
 async fn end_all(store: &Store) {
     let entry = support::entry();
     store::connection::disconnect(store, TENANT, &entry).await.unwrap();
-    store::tenant::set_suspended(store, TENANT, false).await.unwrap();
+    store::tenant::set_suspended(store, TENANT, false, "a test").await.unwrap();
     support::connect(store, TENANT).await;
 }
 

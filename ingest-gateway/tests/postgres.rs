@@ -41,14 +41,14 @@ async fn connecting_rotating_and_disconnecting_reach_the_gateway() {
         digest: Some(hook::digest(PEPPER.as_bytes(), secret)),
         grace: Duration::from_secs(60),
     };
-    tenant::connect(&store, &new(SECRET)).await.unwrap();
+    tenant::connect(&store, &new(SECRET), "a test").await.unwrap();
     until("connected", async || post(SECRET).await == 202).await;
-    tenant::connect(&store, &new("rotated")).await.unwrap();
+    tenant::connect(&store, &new("rotated"), "a test").await.unwrap();
     until("rotated", async || post("rotated").await == 202).await;
     assert_eq!(post(SECRET).await, 202, "in its grace");
-    tenant::set_suspended(&store, TENANT, true).await.unwrap();
+    tenant::set_suspended(&store, TENANT, true, "a test").await.unwrap();
     until("suspended", async || post("rotated").await == 200).await;
-    tenant::set_suspended(&store, TENANT, false).await.unwrap();
+    tenant::set_suspended(&store, TENANT, false, "a test").await.unwrap();
     until("active again", async || post("rotated").await == 202).await;
     store::connection::disconnect(&store, TENANT, &store::testing::entry("integration.disconnect")).await.unwrap();
     until("disconnected", async || post("rotated").await == 200).await;

@@ -184,7 +184,7 @@ async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
         digest: Some(hook::digest(PEPPER.as_bytes(), SECRET)),
         grace: Duration::from_secs(60),
     };
-    let connected = tenant::connect(&store, &new).await.unwrap();
+    let connected = tenant::connect(&store, &new, "a test").await.unwrap();
     // the second life has no Postgres: nothing listens on port 1
     for database_url in [database.url(), "postgres://muster@127.0.0.1:1/none"] {
         let mut gateway = Gateway::start(folder.path(), database_url, &vhost.url);

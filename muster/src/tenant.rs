@@ -82,8 +82,8 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Connect(flags) => connect(store, *flags).await,
         Command::List => Ok(print_list(&mut io::stdout().lock(), &tenant::list(store).await?)?),
-        Command::Suspend(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, true).await?),
-        Command::Resume(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, false).await?),
+        Command::Suspend(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, true, &actor()).await?),
+        Command::Resume(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, false, &actor()).await?),
         Command::Disconnect(one) => disconnect(store, one.tenant).await,
     }
 }
@@ -131,7 +131,7 @@ async fn connect(store: &Store, flags: Connect) -> anyhow::Result<()> {
         digest,
         grace: Duration::from_secs(hook::GRACE_S),
     };
-    let connected = tenant::connect(store, &connection).await?;
+    let connected = tenant::connect(store, &connection, &actor()).await?;
     if let Some(Change::UnderWay { previous_valid_until }) = connected.hook {
         bail!(webhook::under_way(previous_valid_until));
     }

@@ -7,13 +7,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
+use serde_json::json;
 use store::Store;
+use store::audit::Entry;
 use store::hook::{self, Change, GRACE_S, GRACE_S_MAX, Rotation};
 use store::pepper;
 use url::Url;
 use uuid::Uuid;
 
 use crate::secret::read_webhook_secret;
+use crate::token::actor;
 
 pub(crate) use contract::webhook::{FAILURE_BODY, HEADER, RESOLVED_BODY};
 
@@ -61,7 +64,14 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
         .await?
         .with_context(|| format!("tenant {} has no webhook; `muster tenant connect` makes one", flags.tenant))?;
     let rotation = Rotation { grace: Duration::from_secs(flags.grace_s), is_forced: flags.force };
-    let change = hook::rotate(store, flags.tenant, hook.integration_id, &digest, rotation).await?;
+    let entry = Entry {
+        tenant: Some(flags.tenant),
+        actor: actor(),
+        action: "webhook.rotate",
+        subject: None,
+        detail: json!({ "grace_s": flags.grace_s, "force": flags.force }),
+    };
+    let change = hook::rotate(store, flags.tenant, hook.integration_id, &digest, rotation, &entry).await?;
     let mut out = io::stdout().lock();
     match change {
         Change::UnderWay { previous_valid_until } => bail!(under_way(previous_valid_until)),

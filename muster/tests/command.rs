@@ -120,6 +120,24 @@ async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
 }
 
 #[tokio::test]
+async fn whatever_changes_a_tenant_is_in_the_audit_with_who_did_it() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    let id = tenant.to_string();
+    for _ in 0..2 {
+        connect(&database, tenant, &["--instance-url", "https://api.example.com"]);
+    }
+    done(&database, &["webhook", "rotate", "--tenant", &id]);
+    for step in ["suspend", "suspend", "resume", "resume", "disconnect"] {
+        done(&database, &["tenant", step, "--tenant", &id]);
+    }
+    // it panics where the statement fails
+    let noted = "(select string_agg(action, ' ' order by audit_id) from muster.audit where actor = 'muster (unknown)')";
+    let all = "integration.settings.save integration.connect webhook.rotate webhook.rotate tenant.suspend tenant.resume \
+               integration.disconnect";
+    database.execute(&format!("do $$ begin assert {noted} = '{all}', {noted}; end $$")).await;
+}
+
+#[tokio::test]
 async fn an_instance_url_with_more_than_a_host_is_refused_and_stands_nowhere() {
     let (database, id) = (TestDatabase::create().await, Uuid::new_v4().to_string());
     for (url, said) in [

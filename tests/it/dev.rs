@@ -106,7 +106,7 @@ async fn devices(database: &TestDatabase) -> Uuid {
         digest: None,
         grace: Duration::ZERO,
     };
-    let connected = tenant::connect(&database.store(), &new).await.expect("an empty database takes a tenant");
+    let connected = tenant::connect(&database.store(), &new, "a test").await.expect("an empty database takes a tenant");
     let (tenant, integration, client) = (new.tenant, connected.integration_id, connected.client_id);
     for (agent, status, missing_since) in
         [("a", "online", "null"), ("b", "offline", "null"), ("c", "online", "now()"), ("d", "overdue", "now()")]

@@ -112,7 +112,7 @@ pub(crate) async fn rotate(
     let entry = call.entry("webhook.rotate", None, json!({ "grace_s": grace.as_secs(), "force": asked.force }));
     let rotation = Rotation { grace, is_forced: asked.force };
     let id = found.integration_id;
-    let change = hook::rotate_by(&call.app.store, call.tenant, id, &digest, rotation, &entry).await?;
+    let change = hook::rotate(&call.app.store, call.tenant, id, &digest, rotation, &entry).await?;
     let previous_valid_until = match change {
         Change::Rotated { previous_valid_until } => Some(previous_valid_until),
         Change::Created | Change::Unchanged => None,

@@ -70,7 +70,7 @@ pub(crate) async fn connect(store: &Store, tenant: Uuid) -> Uuid {
         digest: Some(store::hook::digest(PEPPER.as_bytes(), "the-first-secret-of-the-tests")),
         grace: Duration::ZERO,
     };
-    store::tenant::connect(store, &new).await.unwrap().client_id
+    store::tenant::connect(store, &new, "a test").await.unwrap().client_id
 }
 
 /// A tenant that never had a connection.

@@ -24,6 +24,8 @@ use crate::{Error, Store};
 pub const PROVIDER: &str = "tacticalrmm";
 /// What a trigger notifies when the version rises. An accelerator: who misses it compares [`version`].
 const CHANNEL: &str = "muster_hook";
+/// What is attempted where a secret is set or replaced.
+const ROTATE: &str = "rotate a hook's secret";
 /// A generated secret's randomness, 256 bits: it cannot be guessed, so its digest needs no slow hash.
 const SECRET_BYTES: usize = 32;
 
@@ -199,8 +201,8 @@ pub async fn find(store: &Store, tenant: Uuid) -> Result<Option<Hook>, Error> {
     Ok(row.and_then(HookRow::into_hook))
 }
 
-/// Replaces a connection's digest; the one before stays good for a while. The same digest again changes nothing, and going
-/// back to the one before is always possible.
+/// Replaces a connection's digest, with the audit of who did it; the one before stays good for a while. The same digest
+/// again changes nothing, and going back to the one before is always possible.
 ///
 /// # Errors
 /// What the database said.
@@ -210,45 +212,34 @@ pub async fn rotate(
     integration_id: Uuid,
     digest: &Digest,
     rotation: Rotation,
+    entry: &Entry,
 ) -> Result<Change, Error> {
-    store
-        .run("rotate a hook's secret", async {
-            let mut transaction = store.pool().begin().await?;
-            let change = set(&mut transaction, tenant, integration_id, digest, rotation).await?;
-            transaction.commit().await?;
-            Ok(change)
-        })
-        .await
+    let rotated = async {
+        let mut transaction = store.pool().begin().await.attempt(ROTATE)?;
+        let change = set_by(&mut transaction, tenant, integration_id, digest, rotation, entry).await?;
+        transaction.commit().await.attempt(ROTATE)?;
+        Ok(change)
+    };
+    store.within(ROTATE, store.work_ends(), rotated).await
 }
 
-/// As [`rotate`], with the audit of who did it, unless nothing was done.
-///
-/// # Errors
-/// What the database said.
-pub async fn rotate_by(
-    store: &Store,
+/// Makes or rotates a hook in the caller's transaction, with an audit row where that changed something.
+pub(crate) async fn set_by(
+    connection: &mut PgConnection,
     tenant: Uuid,
     integration_id: Uuid,
     digest: &Digest,
     rotation: Rotation,
     entry: &Entry,
 ) -> Result<Change, Error> {
-    let what = "rotate a hook's secret";
-    let rotated = async {
-        let mut transaction = store.pool().begin().await.attempt(what)?;
-        let change = set(&mut transaction, tenant, integration_id, digest, rotation).await.attempt(what)?;
-        if matches!(change, Change::UnderWay { .. }) {
-            return Ok(change);
-        }
-        audit::insert(&mut transaction, entry).await?;
-        transaction.commit().await.attempt(what)?;
-        Ok(change)
-    };
-    store.within(what, store.work_ends(), rotated).await
+    let change = set(connection, tenant, integration_id, digest, rotation).await.attempt(ROTATE)?;
+    if matches!(change, Change::Created | Change::Rotated { .. }) {
+        audit::insert(connection, entry).await?;
+    }
+    Ok(change)
 }
 
-/// Makes or rotates a hook in the caller's transaction.
-pub(crate) async fn set(
+async fn set(
     connection: &mut PgConnection,
     tenant: Uuid,
     integration_id: Uuid,

@@ -71,26 +71,26 @@ pub async fn has_client(store: &Store, tenant: Uuid, name: &str) -> Result<Optio
 /// Makes what is absent of tenant, client, connection and hook, and switches the connection on.
 ///
 /// Asked twice it changes nothing and answers the same ids, also when both ask at once. A URL other than the one that stands
-/// there is saved as [`connection::save`] saves it, with all that follows from another server, and an audit row of its own.
+/// there is saved as [`connection::save`] saves it, with all that follows from another server. The URL, the switch and the
+/// webhook's secret have an audit row each where they change; `actor` is who asked for it.
 ///
 /// # Errors
 /// [`Error::Data`] where a text is over its limit, or an adopted table wants a column that only AlgaPSA can fill;
 /// [`Error::Refused`] where the URL leads to another server than the one that the stored credentials are for; otherwise what
 /// the database said.
-pub async fn connect(store: &Store, new: &NewConnection) -> Result<Connected, Error> {
+pub async fn connect(store: &Store, new: &NewConnection, actor: &str) -> Result<Connected, Error> {
     let what = format!("connect tenant {}", new.tenant);
     store
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
             lock_tenant(&mut transaction, new.tenant).await.attempt(what.clone())?;
             let client_id = client(&mut transaction, new).await.attempt(what.clone())?;
-            let integration_id = integration(&mut transaction, new, &what).await?;
+            let integration_id = integration(&mut transaction, new, actor, &what).await?;
             let hook = match &new.digest {
                 Some(digest) => {
-                    let set =
-                        hook::set(&mut transaction, new.tenant, integration_id, digest, Rotation::gentle(new.grace))
-                            .await;
-                    Some(set.attempt(what.clone())?)
+                    let by = entry(new.tenant, actor, "webhook.rotate", json!({"grace_s": new.grace.as_secs()}));
+                    let rotation = Rotation::gentle(new.grace);
+                    Some(hook::set_by(&mut transaction, new.tenant, integration_id, digest, rotation, &by).await?)
                 }
                 None => None,
             };
@@ -141,7 +141,12 @@ async fn client(connection: &mut PgConnection, new: &NewConnection) -> Result<Uu
 }
 
 /// The connection: made if absent, with the URL that was given, and switched on.
-async fn integration(connection: &mut PgConnection, new: &NewConnection, what: &str) -> Result<Uuid, Error> {
+async fn integration(
+    connection: &mut PgConnection,
+    new: &NewConnection,
+    actor: &str,
+    what: &str,
+) -> Result<Uuid, Error> {
     let found = sqlx::query!(
         "select integration_id, instance_url from rmm_integrations where tenant = $1 and provider = $2",
         new.tenant,
@@ -150,35 +155,45 @@ async fn integration(connection: &mut PgConnection, new: &NewConnection, what: &
     let found = found.fetch_optional(&mut *connection).await.attempt(what.to_owned())?;
     let present = found.as_ref().and_then(|row| row.instance_url.as_deref());
     let integration_id = match (&new.instance_url, &found) {
-        (Some(url), _) if present != Some(url) => save_url(connection, new.tenant, url, what).await?,
+        (Some(url), _) if present != Some(url) => save_url(connection, new.tenant, url, actor, what).await?,
         (_, Some(row)) => row.integration_id,
-        (_, None) => return without_url(connection, new.tenant).await.attempt(what.to_owned()),
+        (_, None) => without_url(connection, new.tenant).await.attempt(what.to_owned())?,
     };
-    sqlx::query!(
+    let switched = sqlx::query!(
         "update rmm_integrations set is_active = true, connected_at = now(), updated_at = now()
          where tenant = $1 and integration_id = $2 and is_active is not true",
         new.tenant,
         integration_id
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .attempt(what.to_owned())?;
+    if switched.rows_affected() > 0 {
+        let subject = Some(integration_id.to_string());
+        let entry = Entry { subject, ..entry(new.tenant, actor, "integration.connect", json!({})) };
+        audit::insert(connection, &entry).await?;
+    }
     Ok(integration_id)
 }
 
-async fn save_url(connection: &mut PgConnection, tenant: Uuid, url: &str, what: &str) -> Result<Uuid, Error> {
+fn entry(tenant: Uuid, actor: &str, action: &'static str, detail: serde_json::Value) -> Entry {
+    Entry { tenant: Some(tenant), actor: actor.to_owned(), action, subject: None, detail }
+}
+
+async fn save_url(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    url: &str,
+    actor: &str,
+    what: &str,
+) -> Result<Uuid, Error> {
     let url = Some(url.to_owned());
     let save = Save { tenant, instance_url: url, auth_mode: None, device_source: None, secrets: Vec::new() };
     match connection::save_in(connection, &save, what).await? {
         SaveEnd::Saved(saved) => {
-            let entry = Entry {
-                tenant: Some(tenant),
-                actor: "muster tenant connect".to_owned(),
-                action: "integration.settings.save",
-                subject: Some(saved.integration_id.to_string()),
-                detail: json!({"instance_url": save.instance_url}),
-            };
-            audit::insert(connection, &entry).await?;
+            let (subject, detail) = (saved.integration_id.to_string(), json!({"instance_url": save.instance_url}));
+            let entry = entry(tenant, actor, "integration.settings.save", detail);
+            audit::insert(connection, &Entry { subject: Some(subject), ..entry }).await?;
             Ok(saved.integration_id)
         }
         SaveEnd::NoCredentials(_) | SaveEnd::NoUrl => {
@@ -189,12 +204,11 @@ async fn save_url(connection: &mut PgConnection, tenant: Uuid, url: &str, what: 
     }
 }
 
-/// A connection for webhooks alone.
+/// A connection for webhooks alone, not switched on yet.
 async fn without_url(connection: &mut PgConnection, tenant: Uuid) -> Result<Uuid, sqlx::Error> {
     let integration_id = Uuid::new_v4();
     sqlx::query!(
-        "insert into rmm_integrations (tenant, integration_id, provider, is_active, connected_at)
-         values ($1, $2, $3, true, now())",
+        "insert into rmm_integrations (tenant, integration_id, provider, is_active) values ($1, $2, $3, false)",
         tenant,
         integration_id,
         PROVIDER
@@ -204,18 +218,35 @@ async fn without_url(connection: &mut PgConnection, tenant: Uuid) -> Result<Uuid
     Ok(integration_id)
 }
 
-/// Suspends a tenant, or ends that. Asked again it keeps the first stamp. `false`: there is no such tenant.
+/// Suspends a tenant, or ends that, with the audit of who did it. Asked again it changes nothing and keeps the first stamp.
+/// `false`: there is no such tenant.
 ///
 /// # Errors
 /// What the database said.
-pub async fn set_suspended(store: &Store, tenant: Uuid, is_suspended: bool) -> Result<bool, Error> {
-    let updated = sqlx::query!(
-        "update tenants set suspended_at = case when $2 then coalesce(suspended_at, now()) end where tenant = $1",
-        tenant,
-        is_suspended
-    );
-    let done = store.run(format!("suspend or resume tenant {tenant}"), updated.execute(store.pool())).await?;
-    Ok(done.rows_affected() == 1)
+pub async fn set_suspended(store: &Store, tenant: Uuid, is_suspended: bool, actor: &str) -> Result<bool, Error> {
+    let what = format!("suspend or resume tenant {tenant}");
+    let done = async {
+        let mut transaction = store.pool().begin().await.attempt(what.clone())?;
+        let was_suspended = sqlx::query_scalar!(
+            r#"select suspended_at is not null as "was_suspended!" from tenants where tenant = $1 for no key update"#,
+            tenant
+        );
+        let was_suspended = was_suspended.fetch_optional(&mut *transaction).await.attempt(what.clone())?;
+        if was_suspended.is_none_or(|it| it == is_suspended) {
+            return Ok(was_suspended.is_some());
+        }
+        let update = sqlx::query!(
+            "update tenants set suspended_at = case when $2 then now() end where tenant = $1",
+            tenant,
+            is_suspended
+        );
+        update.execute(&mut *transaction).await.attempt(what.clone())?;
+        let action = if is_suspended { "tenant.suspend" } else { "tenant.resume" };
+        audit::insert(&mut transaction, &entry(tenant, actor, action, json!({}))).await?;
+        transaction.commit().await.attempt(what.clone())?;
+        Ok(true)
+    };
+    store.within(what.clone(), store.work_ends(), done).await
 }
 
 /// Every tenant with a connection to Tactical, by tenant.

@@ -135,10 +135,10 @@ async fn what_is_not_connected_is_not_opened() {
     assert!(matches!(stranger, Err(Error::NoSuchConnection { .. })));
     let other = connections.open(bench.tenant, Uuid::new_v4()).await;
     assert!(matches!(other, Err(Error::NoSuchConnection { .. })));
-    store::tenant::set_suspended(&bench.store(), bench.tenant, true).await.unwrap();
+    store::tenant::set_suspended(&bench.store(), bench.tenant, true, "a test").await.unwrap();
     assert!(matches!(bench.open().await, Err(Error::Suspended)));
     assert!(matches!(connections.test(bench.tenant, None, "a test").await, Err(Error::Suspended)));
-    store::tenant::set_suspended(&bench.store(), bench.tenant, false).await.unwrap();
+    store::tenant::set_suspended(&bench.store(), bench.tenant, false, "a test").await.unwrap();
     let entry = bench.entry("integration.disconnect");
     store::connection::disconnect(&bench.store(), bench.tenant, &entry).await.unwrap();
     assert!(matches!(bench.open().await, Err(Error::Inactive)));

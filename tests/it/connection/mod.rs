@@ -52,7 +52,7 @@ impl Bench {
             grace: Duration::ZERO,
         };
         let connected =
-            store::tenant::connect(&database.store(), &new).await.expect("an empty database takes a tenant");
+            store::tenant::connect(&database.store(), &new, "a test").await.expect("an empty database takes a tenant");
         Self { database, tenant, integration_id: connected.integration_id }
     }
 

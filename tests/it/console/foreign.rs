@@ -41,7 +41,7 @@ impl<'a> Stranger<'a> {
             digest: Some(store::hook::digest(tests::fleet::PEPPER.as_bytes(), "a secret of their own")),
             grace: std::time::Duration::ZERO,
         };
-        let integration = tenant::connect(&store, &new).await.expect("a tenant can be made").integration_id;
+        let integration = tenant::connect(&store, &new, "a test").await.expect("a tenant can be made").integration_id;
         let mapped = format!(
             "insert into rmm_organization_mappings
                  (tenant, integration_id, mapping_id, external_organization_id, external_organization_name)

@@ -35,7 +35,8 @@ impl Counted {
             digest: None,
             grace: Duration::ZERO,
         };
-        let connected = tenant::connect(&database.store(), &new).await.expect("an empty database takes a tenant");
+        let connected =
+            tenant::connect(&database.store(), &new, "a test").await.expect("an empty database takes a tenant");
         let (integration_id, client_id) = (connected.integration_id, connected.client_id);
         let mapping = format!(
             "insert into rmm_organization_mappings

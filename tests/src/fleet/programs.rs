@@ -36,7 +36,7 @@ pub(super) async fn connect(store: &Store) -> Connection {
         digest: Some(store::hook::digest(PEPPER.as_bytes(), &secret)),
         grace: Duration::ZERO,
     };
-    let connected = tenant::connect(store, &new).await.expect("an empty database takes a tenant");
+    let connected = tenant::connect(store, &new, "a test").await.expect("an empty database takes a tenant");
     Connection { tenant, integration_id: connected.integration_id, secret }
 }
 

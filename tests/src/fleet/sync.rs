@@ -142,7 +142,7 @@ impl Fleet {
                 digest: None,
                 grace: std::time::Duration::ZERO,
             };
-            let client = tenant::connect(&store, &new).await.expect("a client can be made").client_id;
+            let client = tenant::connect(&store, &new, "a test").await.expect("a client can be made").client_id;
             self.patch_mapping(mapping.mapping_id, Patch { client_id: Some(Some(client)), ..Patch::default() }).await;
         }
     }

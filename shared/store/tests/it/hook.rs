@@ -109,7 +109,7 @@ async fn versions_commit_in_their_order() {
         .unwrap();
     let mut second = tokio::spawn({
         let store = database.second_store();
-        async move { hook::rotate(&store, two.tenant, two.integration_id, &[8; 32], GRACE).await }
+        async move { hook::rotate(&store, two.tenant, two.integration_id, &[8; 32], GRACE, &entry("webhook.rotate")).await }
     });
     let is_done = tokio::time::timeout(Duration::from_millis(200), &mut second).await.is_ok();
     assert!(!is_done && version(&store).await == before);
@@ -144,9 +144,9 @@ async fn suspended_is_stronger_than_inactive() {
     assert_eq!(state(&store).await, HookState::Active);
     assert!(connection::disconnect(&store, one.tenant, &entry("integration.disconnect")).await.unwrap());
     assert_eq!(state(&store).await, HookState::Inactive);
-    assert!(tenant::set_suspended(&store, one.tenant, true).await.unwrap());
+    assert!(tenant::set_suspended(&store, one.tenant, true, "a test").await.unwrap());
     assert_eq!(state(&store).await, HookState::Suspended);
-    assert!(tenant::set_suspended(&store, one.tenant, false).await.unwrap());
+    assert!(tenant::set_suspended(&store, one.tenant, false, "a test").await.unwrap());
     connected(&store, 1).await;
     assert_eq!(state(&store).await, HookState::Active);
 }
@@ -157,14 +157,16 @@ async fn a_rotation_keeps_the_secret_before_for_its_grace() {
     let store = database.store();
     let one = connected(&store, 1).await;
     let now = store.database_now().await.unwrap();
-    let change = hook::rotate(&store, one.tenant, one.integration_id, &[2; 32], GRACE).await.unwrap();
+    let change =
+        hook::rotate(&store, one.tenant, one.integration_id, &[2; 32], GRACE, &entry("webhook.rotate")).await.unwrap();
     let Change::Rotated { previous_valid_until } = change else { panic!("{change:?}") };
     assert!((previous_valid_until - now).num_seconds() >= 60);
     let hook = hook::find(&store, one.tenant).await.unwrap().unwrap();
     assert_eq!((hook.digest, hook.previous), ([2; 32], Some(([1; 32], previous_valid_until))));
     assert_eq!(hook::snapshot(&store).await.unwrap().hooks, [hook], "both reads make the same of a row");
     // asked again, as after an answer that was lost: the secret before must not be pushed out
-    let again = hook::rotate(&store, one.tenant, one.integration_id, &[2; 32], GRACE).await.unwrap();
+    let again =
+        hook::rotate(&store, one.tenant, one.integration_id, &[2; 32], GRACE, &entry("webhook.rotate")).await.unwrap();
     assert_eq!(again, Change::Unchanged);
     let hook = hook::find(&store, one.tenant).await.unwrap().unwrap();
     assert_eq!(hook.previous, Some(([1; 32], previous_valid_until)));
@@ -176,7 +178,9 @@ async fn a_second_rotation_waits_for_the_grace_of_the_first_or_is_forced() {
     let store = database.store();
     let one = connected(&store, 1).await;
     let rotate = async |digest: u8, rotation: Rotation| {
-        hook::rotate(&store, one.tenant, one.integration_id, &[digest; 32], rotation).await.unwrap()
+        hook::rotate(&store, one.tenant, one.integration_id, &[digest; 32], rotation, &entry("webhook.rotate"))
+            .await
+            .unwrap()
     };
     let good = async || {
         let hook = hook::find(&store, one.tenant).await.unwrap().unwrap();
@@ -196,7 +200,7 @@ async fn a_second_rotation_waits_for_the_grace_of_the_first_or_is_forced() {
         digest: Some([3; 32]),
         grace: GRACE.grace,
     };
-    let refused = tenant::connect(&store, &new).await.unwrap();
+    let refused = tenant::connect(&store, &new, "a test").await.unwrap();
     assert_eq!(refused.hook, Some(Change::UnderWay { previous_valid_until }));
     assert_eq!(tenant::list(&store).await.unwrap()[0].instance_url.as_deref(), Some("https://api.example.com"));
     assert_eq!(version(&store).await, seen, "nothing was written");
@@ -220,7 +224,9 @@ async fn of_two_rotations_at_once_the_second_is_told_of_the_first() {
         let one = connected(&store, 1).await;
         let rotate = |digest: Digest| {
             let store = database.second_store();
-            tokio::spawn(async move { hook::rotate(&store, one.tenant, one.integration_id, &digest, GRACE).await })
+            tokio::spawn(async move {
+                hook::rotate(&store, one.tenant, one.integration_id, &digest, GRACE, &entry("webhook.rotate")).await
+            })
         };
         let (left, right) = (rotate([2; 32]), rotate([3; 32]));
         let ends = [within(left).await.unwrap().unwrap(), within(right).await.unwrap().unwrap()];

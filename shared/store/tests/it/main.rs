@@ -38,7 +38,7 @@ async fn connected(store: &Store, seed: u8) -> store::tenant::Connected {
         digest: Some([seed; 32]),
         grace: Duration::from_secs(60),
     };
-    store::tenant::connect(store, &new).await.expect("it connects")
+    store::tenant::connect(store, &new, "a test").await.expect("it connects")
 }
 
 /// One value from the database, as text.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fault::{Class, Classify};
+use store::audit::Entry;
 use store::connection::{self, Save};
-use store::hook::{self, Change, HookState};
+use store::hook::{self, Change, HookState, Rotation};
 use store::secret::{self, Sealed};
 use store::tenant::{self, NewConnection};
 use store::testing::{TestDatabase, entry};
@@ -58,10 +59,10 @@ async fn another_secret_is_a_rotation_and_none_leaves_the_hook() {
         digest: Some([2; 32]),
         grace: Duration::from_secs(60),
     };
-    let again = tenant::connect(&store, &new).await.unwrap();
+    let again = tenant::connect(&store, &new, "a test").await.unwrap();
     assert!(matches!(again.hook, Some(Change::Rotated { .. })), "{again:?}");
     new.digest = None;
-    assert_eq!(tenant::connect(&store, &new).await.unwrap().hook, None);
+    assert_eq!(tenant::connect(&store, &new, "a test").await.unwrap().hook, None);
     assert_eq!(hook::find(&store, one.tenant).await.unwrap().unwrap().digest, [2; 32]);
     assert_eq!(
         tenant::list(&store).await.unwrap()[0].instance_url.as_deref(),
@@ -94,10 +95,10 @@ async fn another_url_changes_what_a_saved_one_changes() {
     .await;
     let before = connection::find(&store, one.tenant).await.unwrap().unwrap();
     assert!(!before.is_unconfirmed());
-    tenant::connect(&store, &to("https://api.example.com")).await.unwrap();
+    tenant::connect(&store, &to("https://api.example.com"), "a test").await.unwrap();
     assert_eq!(connection::find(&store, one.tenant).await.unwrap().unwrap().revision, before.revision, "the same URL");
 
-    tenant::connect(&store, &to("https://api.example.net")).await.unwrap();
+    tenant::connect(&store, &to("https://api.example.net"), "a test").await.unwrap();
     let after = connection::find(&store, one.tenant).await.unwrap().unwrap();
     assert_eq!(after.confirmed_url.as_deref(), Some("https://api.example.com"), "the mappings are the one before's");
     assert!(after.is_unconfirmed() && after.revision > before.revision && after.is_active);
@@ -119,7 +120,7 @@ async fn a_stored_key_is_not_taken_to_another_server() {
     let key = vec![(secret::API_KEY, Some(sealed))];
     let save = Save { tenant: one.tenant, instance_url: None, auth_mode: None, device_source: None, secrets: key };
     connection::save(&store, &save, &entry("integration.settings.save")).await.unwrap();
-    let error = tenant::connect(&store, &to("https://api.example.net")).await.unwrap_err();
+    let error = tenant::connect(&store, &to("https://api.example.net"), "a test").await.unwrap_err();
     assert!(error.to_string().contains("`muster connect --url`"), "{error}");
     assert_eq!(
         connection::find(&store, one.tenant).await.unwrap().unwrap().instance_url,
@@ -146,7 +147,7 @@ async fn a_stranger_can_be_neither_disconnected_nor_suspended() {
     let database = TestDatabase::create().await;
     let store = database.store();
     assert!(!connection::disconnect(&store, Uuid::nil(), &entry("integration.disconnect")).await.unwrap());
-    assert!(!tenant::set_suspended(&store, Uuid::nil(), true).await.unwrap());
+    assert!(!tenant::set_suspended(&store, Uuid::nil(), true, "a test").await.unwrap());
 }
 
 #[tokio::test]
@@ -154,10 +155,50 @@ async fn a_second_suspension_keeps_the_first_stamp() {
     let database = TestDatabase::create().await;
     let store = database.store();
     let one = connected(&store, 1).await;
-    tenant::set_suspended(&store, one.tenant, true).await.unwrap();
+    tenant::set_suspended(&store, one.tenant, true, "a test").await.unwrap();
     let before = text(&database, "select suspended_at::text from tenants").await;
-    tenant::set_suspended(&store, one.tenant, true).await.unwrap();
+    tenant::set_suspended(&store, one.tenant, true, "a test").await.unwrap();
     assert_eq!(text(&database, "select suspended_at::text from tenants").await, before);
+    tenant::set_suspended(&store, one.tenant, false, "another").await.unwrap();
+    let noted = "select string_agg(action || ' by ' || actor, ', ' order by audit_id) from muster.audit
+                 where tenant = '00000000-0000-0000-0000-000000000001' and action like 'tenant.%'";
+    assert_eq!(
+        text(&database, noted).await,
+        "tenant.suspend by a test, tenant.resume by another",
+        "one for each change"
+    );
+}
+
+#[tokio::test]
+async fn each_change_of_a_connecting_has_its_row_in_the_audit_and_a_refused_one_none() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let tenant = Uuid::from_u128(1);
+    let noted = async || {
+        let rows =
+            "select coalesce(string_agg(action, ' ' order by audit_id), '') from muster.audit where actor = 'Ada'";
+        text(&database, rows).await
+    };
+    let mut new = NewConnection { instance_url: None, ..to("") };
+    tenant::connect(&store, &new, "Ada").await.unwrap();
+    assert_eq!(noted().await, "integration.connect", "for webhooks alone");
+    for seed in [1, 1, 2, 3] {
+        new.digest = Some([seed; 32]);
+        new.grace = Duration::from_secs(60);
+        tenant::connect(&store, &new, "Ada").await.unwrap();
+    }
+    let all = "integration.connect webhook.rotate webhook.rotate";
+    assert_eq!(noted().await, all, "made, the same again, replaced, and refused while that is under way");
+    let hook = hook::find(&store, tenant).await.unwrap().unwrap();
+    let by = Entry { actor: "Ada".to_owned(), ..entry("webhook.rotate") };
+    let rotate = async |seed: u8| {
+        let rotation = Rotation { grace: Duration::ZERO, is_forced: true };
+        hook::rotate(&store, tenant, hook.integration_id, &[seed; 32], rotation, &by).await.unwrap()
+    };
+    assert_eq!(rotate(2).await, Change::Unchanged);
+    assert_eq!(noted().await, all);
+    assert!(matches!(rotate(4).await, Change::Rotated { .. }));
+    assert_eq!(noted().await, format!("{all} webhook.rotate"));
 }
 
 #[tokio::test]
@@ -179,6 +220,6 @@ async fn an_adopted_tenant_is_connected_although_its_table_wants_more() {
         digest: None,
         grace: Duration::ZERO,
     };
-    let error = tenant::connect(&store, &new).await.unwrap_err();
+    let error = tenant::connect(&store, &new, "a test").await.unwrap_err();
     assert_eq!(error.class(), Class::Permanent, "only AlgaPSA can make that tenant: {error:?}");
 }

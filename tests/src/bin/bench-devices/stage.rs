@@ -45,7 +45,7 @@ impl Stage {
             digest: None,
             grace: Duration::ZERO,
         };
-        store::tenant::connect(&database.store(), &new).await?;
+        store::tenant::connect(&database.store(), &new, "bench-devices").await?;
         let simulator = simulator(arguments);
         let simulator_url = address(&simulator, "listening on ").await;
         let mut environment = environment(&database, &vhost, tenant);
