@@ -6,7 +6,7 @@ use chrono::Utc;
 use contract::Meta;
 use fault::{Class, Classify, JobError};
 use store::Store;
-use store::run::{self, Fence};
+use store::run::{self, Fence, PartFence};
 
 /// Attempts of one message. A part that failed four times within half a minute fails; the next sync, minutes later, is the
 /// fifth, and until then its run does not stand in the way of it.
@@ -14,8 +14,10 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Age at which a failing message is given up, even if every attempt was only told to wait.
 const AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// What the cause begins with while another attempt is to come.
-const WAITS: &str = "it will be tried again: ";
+/// What the cause begins with until another attempt has ended.
+const REPEATED: &str = "an attempt failed and is repeated: ";
+/// Longest time for noting it.
+const NOTE_MAX: Duration = Duration::from_secs(2);
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +88,27 @@ pub(crate) fn judge(error: Error, meta: &Meta) -> Verdict {
     if is_over { Verdict::GiveUp(fault::chain(&error)) } else { Verdict::Pass(error.into()) }
 }
 
-/// Tells whoever looks at the run what its next attempt waits for. Where that cannot be told the run is none the worse.
-pub(crate) async fn note(store: &Store, fence: &Fence, part: Option<&str>, error: &JobError) {
-    if error.class() != Class::Contention {
-        let noted = run::note_trouble(store, fence, part, &format!("{WAITS}{}", error.chain())).await;
-        if let Err(error) = noted {
-            tracing::debug!(error = fault::chain(&error), "the trouble of a run could not be noted");
+/// Whom a failed attempt concerns.
+pub(crate) enum Concerns<'a> {
+    Run(&'a Fence),
+    Part(&'a PartFence),
+}
+
+/// Tells whoever looks at the run why its last attempt came to nothing. Where that cannot be told at once the run is none the
+/// worse; a database that is away is not even asked, since the job's time limit must not make an attempt of the outage.
+pub(crate) async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
+    if matches!(error.class(), Class::Outage | Class::Contention) {
+        return;
+    }
+    let cause = format!("{REPEATED}{}", error.chain());
+    let noting = async {
+        match of {
+            Concerns::Run(fence) => run::note_run_trouble(store, fence, &cause).await,
+            Concerns::Part(fence) => run::note_part_trouble(store, fence, &cause).await,
         }
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(NOTE_MAX, noting).await {
+        tracing::debug!(error = fault::chain(&error), "the trouble of a run could not be noted");
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a server shows of its clients, once it is known to be the server that the mappings were made for.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use connection::Open;
 use store::organization::{self, Held, HeldClient, Look};
 use store::{Left, Store};
 use tactical::Organization;
+use tokio::time::Instant;
 
 use crate::failure::Error;
 use crate::identity::{self, Clients, Listed};
@@ -38,7 +40,7 @@ pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organizati
     };
     if is_held {
         // a person is to decide about what answers now
-        organization::hold(store, tenant, integration_id, &held(look, url, &shown)).await?;
+        organization::renew_hold(store, tenant, integration_id, &held(look, url, &shown)).await?;
         return Err(Error::Doubtful(HELD.to_owned()));
     }
     let names: Clients = shown.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
@@ -69,14 +71,19 @@ pub(crate) async fn agents(open: &Open) -> Result<Listed, Error> {
     Ok(agents)
 }
 
+/// How long agents are asked for one by one: a third of what a job may take, the rest of which is for its lists.
+const ASKING_MAX: Duration = Duration::from_secs(10);
+
 /// Those of the agents that Tactical says do not exist. One that the key may not see is answered otherwise, so that this is
-/// no guess. The asking ends where the server does not answer as it should: a later run goes on.
+/// no guess. The asking ends after [`ASKING_MAX`], or where the server does not answer as it should: a later run goes on.
 pub(crate) async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashSet<String> {
-    let mut gone = HashSet::new();
+    let (mut gone, ends) = (HashSet::new(), Instant::now() + ASKING_MAX);
     for agent_id in agent_ids {
         let asked = agent_id.as_str();
-        match open.call(async |client| client.agent(asked).await).await {
-            Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => drop(gone.insert(agent_id)),
+        let asking = open.call(async |client| client.agent(asked).await);
+        let Ok(answer) = tokio::time::timeout_at(ends, asking).await else { break };
+        match answer {
+            Err(connection::Error::Tactical(error)) if error.is_no_such_agent() => drop(gone.insert(agent_id)),
             Ok(_) | Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => {}
             Err(error) => {
                 tracing::warn!(

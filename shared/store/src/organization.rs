@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::lock::Left;
 
 pub use apply::{apply_clients, find_client};
-pub use hold::{Decision, Held, HeldClient, Look, confirm, hold, look, recognise};
+pub use hold::{Decision, Held, HeldClient, Look, confirm, hold, look, recognise, renew_hold};
 pub use list::{Mapping, Match, Proposal, list};
 pub use patch::{Patch, Patched, patch, patch_all};
 

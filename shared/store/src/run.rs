@@ -22,7 +22,9 @@ mod view;
 pub use end::fail;
 pub(crate) use end::fail_open;
 pub use fence::{Fence, PartFence};
-pub use part::{NewPart, Part, begin_part, fail_part, finish_part, leave_part, note_trouble, plan};
+pub use part::{
+    NewPart, Part, begin_part, fail_part, finish_part, leave_part, note_part_trouble, note_run_trouble, plan,
+};
 pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};
 pub use view::{Counts, PartView, RunFilter, RunView, get, page};

@@ -8,6 +8,8 @@ use crate::guard::UrlError;
 
 /// Of a text that the server sent, so many characters stand in an error.
 pub(crate) const TEXT_CHARS_MAX: usize = 300;
+/// What Tactical says of an agent that it does not have.
+const NO_SUCH_AGENT: &str = "No Agent matches the given query";
 
 /// Which of Tactical's four meanings a 401 has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,6 +271,13 @@ impl Classify for Error {
 }
 
 impl Error {
+    /// Whether Tactical itself has said that there is no such agent. A page of a proxy says nothing of the kind, nor does an id
+    /// that is not even asked for.
+    #[must_use]
+    pub fn is_no_such_agent(&self) -> bool {
+        matches!(self, Self::NotFound { text, .. } if text == NO_SUCH_AGENT)
+    }
+
     /// One word for metrics and the connection test's outcome.
     #[must_use]
     pub fn word(&self) -> &'static str {

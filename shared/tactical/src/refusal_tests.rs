@@ -1,6 +1,7 @@
 //! Every shape of a refusal, and what it means.
 
 use super::*;
+use crate::agent::agent_place;
 
 const ENDPOINT: &str = "/agents/";
 const AGENT: &str = "/agents/{agent}/";
@@ -126,4 +127,18 @@ fn of_the_servers_words_300_characters_are_kept() {
     let body = format!(r#"{{"detail":"{}"}}"#, "ä\\n".repeat(5_000));
     let Error::NotFound { text, .. } = json(AGENT, 404, &body) else { panic!("it is a 404") };
     assert!(text.chars().count() <= 300 && !text.contains('\n'), "{text}");
+}
+
+#[test]
+fn only_tacticals_own_word_says_that_an_agent_is_gone() {
+    assert!(json(AGENT, 404, r#"{"detail":"No Agent matches the given query."}"#).is_no_such_agent());
+    for other in [
+        page(AGENT, 404),
+        json(AGENT, 404, r#"{"detail":"Not found."}"#),
+        json(AGENT, 404, r#"{"error":"no route"}"#),
+        json(AGENT, 403, r#"{"detail":"No Agent matches the given query."}"#),
+        agent_place(AGENT, "../clients").expect_err("it is no id"),
+    ] {
+        assert!(!other.is_no_such_agent(), "{other}");
+    }
 }

@@ -7,7 +7,7 @@ use store::run::{self, Fence, NewPart, Scope, Taken};
 use store::{Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
-use crate::failure::{self, Error, Verdict};
+use crate::failure::{self, Concerns, Error, Verdict};
 use crate::server;
 
 /// The job.
@@ -37,7 +37,7 @@ impl SyncClients {
             Ok(done) => Ok(done),
             Err(error) => match failure::judge(error, &message.meta) {
                 Verdict::Pass(error) => {
-                    failure::note(&self.store, &taken.fence, Some(&Scope::Clients.to_string()), &error).await;
+                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
                     Err(error)
                 }
                 Verdict::GiveUp(cause) => {

@@ -15,7 +15,7 @@ use store::run::{self, Fence, Part, Scope, Taken};
 use store::{Left, Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
-use crate::failure::{self, Error, Verdict};
+use crate::failure::{self, Concerns, Error, Verdict};
 use crate::pull::{Pull, Pulled};
 use crate::{plan, server};
 
@@ -82,7 +82,7 @@ impl SyncDevices {
             Ok(()) => Ok(Done::Applied),
             Err(error) => match failure::judge(error, &message.meta) {
                 Verdict::Pass(error) => {
-                    failure::note(&self.store, &taken.fence, None, &error).await;
+                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
                     Err(error)
                 }
                 Verdict::GiveUp(cause) => {
@@ -128,7 +128,7 @@ impl SyncDevices {
             Ok(done) => Ok(done),
             Err(error) => match failure::judge(error, &message.meta) {
                 Verdict::Pass(error) => {
-                    failure::note(&self.store, &fence, Some(&part.name), &error).await;
+                    failure::note(&self.store, Concerns::Part(&begun.fence), &error).await;
                     Err(error)
                 }
                 Verdict::GiveUp(cause) => {

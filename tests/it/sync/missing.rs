@@ -170,6 +170,12 @@ async fn a_device_that_left_for_a_client_that_is_not_imported_is_missing_once_it
     control.delete_agent(there.pk).expect("it exists");
     // it is looked for once an hour
     fleet.database().execute("update muster.run_part set finished_at = finished_at - interval '1 hour'").await;
+    // a server that takes its time for one answer fails no run: it is asked again in a later one
+    fault(&fleet, &format!("/agents/{}/", leaves.agent_id), FaultKind::Slow { delay_ms: 60_000 });
+    let (run, parts) = fleet.sync(Kind::Devices).await;
+    assert_eq!((run.state, run.counts.missing, part(&parts, "confirm").attempt), (State::Completed, 0, 1));
+    control.clear_faults();
+    fleet.database().execute("update muster.run_part set finished_at = finished_at - interval '1 hour'").await;
     let (run, _) = fleet.sync(Kind::Devices).await;
     assert_eq!((run.state, run.counts.missing), (State::Completed, 1));
     assert_eq!(missing(&fleet).await, [leaves.agent_id], "what a person has unmapped is left alone");

@@ -47,7 +47,7 @@ async fn a_failure_that_passes_costs_an_attempt_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_for_its_next_attempt_says_why() {
+async fn a_run_whose_attempt_failed_says_why_while_it_is_repeated() {
     let fleet = mapped(30).await;
     let prefix = "/agents/?client=1".to_owned();
     let page = tests::simulator::Fault { path_prefix: prefix.clone(), kind: FaultKind::Html, requests: Some(1) };
@@ -62,7 +62,7 @@ async fn a_run_that_waits_for_its_next_attempt_says_why() {
     })
     .await;
     let cause = told.error.expect("it says why");
-    assert!(told.state == PartState::Open && cause.starts_with("it will be tried again: "), "{cause}");
+    assert!(told.state == PartState::Open && cause.starts_with("an attempt failed and is repeated: "), "{cause}");
     assert!(cause.contains("web page") && cause.contains("try again later"), "{cause}");
     let (run, parts) = fleet.ended(run_id).await;
     assert_eq!((run.state, part(&parts, "client:1").error.as_deref()), (State::Completed, None));

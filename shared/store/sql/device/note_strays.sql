@@ -17,7 +17,7 @@ where g.tenant = $1 and g.integration_id = $3 and g.missing_since is null
       select from muster.run r
       join muster.run_part l on l.tenant = r.tenant and l.run_id = r.run_id
       where r.tenant = $1 and r.integration_id = $3 and r.kind = 'devices'
-        and l.name = 'confirm' and l.state = 'done' and l.finished_at > now() - interval '1 hour'
+        and l.name = 'confirm' and l.finished_at > now() - interval '1 hour'
   ))
 order by md5(g.agent_id || $2::text)
 limit $5

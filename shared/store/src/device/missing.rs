@@ -174,7 +174,8 @@ async fn all(connection: &mut PgConnection, run: &Fence, integration_id: Uuid) -
         .attempt("read the candidates of a run")
 }
 
-/// Marks the run's candidates that the list of all agents lacks too as missing; how many are newly so. `None`: fenced.
+/// Marks the run's candidates that the list of all agents lacks too as missing; how many are newly so. `None`: fenced, or
+/// the connection is held or off by now.
 ///
 /// A candidate that the list does show is somewhere that is not imported: its status is not known to be fresh any more. An
 /// empty list proves nothing and marks nothing. What was written since the part began is not missing.
@@ -185,7 +186,7 @@ pub async fn confirm_missing(store: &Store, fence: &PartFence, listed: &HashSet<
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to mark missing devices")?;
         let Some(held) = run::hold(&mut transaction, &fence.run).await? else { return Ok(None) };
-        if run::hold_part(&mut transaction, fence).await?.is_none() {
+        if held.left.is_some() || run::hold_part(&mut transaction, fence).await?.is_none() {
             return Ok(None);
         }
         if listed.is_empty() {

@@ -65,7 +65,7 @@ pub async fn strays(store: &Store, fence: &PartFence) -> Result<Option<Strays>, 
 }
 
 /// Marks strays as missing of which Tactical has just said that there is no such agent; how many are newly so. What was
-/// written since the run looked for them is not missing. `None`: fenced.
+/// written since the run looked for them is not missing. `None`: fenced, or the connection is held or off by now.
 ///
 /// # Errors
 /// What the database said.
@@ -73,7 +73,7 @@ pub async fn mark_strays(store: &Store, fence: &PartFence, gone: &HashSet<String
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to mark strays")?;
         let Some(held) = run::hold(&mut transaction, &fence.run).await? else { return Ok(None) };
-        if run::hold_part(&mut transaction, fence).await?.is_none() {
+        if held.left.is_some() || run::hold_part(&mut transaction, fence).await?.is_none() {
             return Ok(None);
         }
         // in the order of their bytes, as every writer of agents takes them

@@ -48,6 +48,18 @@ pub struct Held {
     pub new: Vec<HeldClient>,
 }
 
+impl Held {
+    /// As it is stored; jsonb takes no NUL.
+    fn to_json(&self) -> serde_json::Value {
+        let mut held = self.clone();
+        held.reason = held.reason.replace('\0', "\u{FFFD}");
+        for client in held.old.iter_mut().chain(&mut held.new) {
+            client.name = client.name.replace('\0', "\u{FFFD}");
+        }
+        serde_json::to_value(&held).expect("texts and numbers are JSON")
+    }
+}
+
 /// A client on one of the sides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldClient {
@@ -122,18 +134,13 @@ async fn read_clients(
     Ok(())
 }
 
-/// Holds a connection: from the next batch on nothing is written until [`confirm`]. One that is held already shows both
-/// sides as they are now. `false`: that is what it shows, or there is no such connection.
+/// Holds a connection: from the next batch on nothing is written until [`confirm`]. `false`: it was held already for
+/// that URL, or there is no such connection.
 ///
 /// # Errors
 /// What the database said.
 pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held) -> Result<bool, Error> {
-    let mut held = held.clone();
-    held.reason = held.reason.replace('\0', "\u{FFFD}");
-    for client in held.old.iter_mut().chain(&mut held.new) {
-        client.name = client.name.replace('\0', "\u{FFFD}");
-    }
-    let held = serde_json::to_value(&held).expect("texts and numbers are JSON");
+    let held = held.to_json();
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to hold a connection")?;
         if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
@@ -142,7 +149,7 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
         let done = sqlx::query!(
             "update muster.connection set held_at = now(), held = $3
              where tenant = $1 and integration_id = $2
-               and (held_at is null or held is distinct from $3::jsonb)",
+               and (held_at is null or held ->> 'new_url' is distinct from $3::jsonb ->> 'new_url')",
             tenant,
             integration_id,
             held
@@ -152,6 +159,25 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
         Ok(done.rows_affected() == 1)
     };
     store.within("hold a connection", store.work_ends(), work).await
+}
+
+/// Shows both sides of a held connection as they are now. `false`: it shows them so, or is not held (any more) for that URL:
+/// a person's decision that came meanwhile stands.
+///
+/// # Errors
+/// What the database said.
+pub async fn renew_hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held) -> Result<bool, Error> {
+    let held = held.to_json();
+    let done = sqlx::query!(
+        "update muster.connection set held = $3
+         where tenant = $1 and integration_id = $2 and held_at is not null and held is distinct from $3::jsonb
+           and held ->> 'new_url' is not distinct from $3::jsonb ->> 'new_url'",
+        tenant,
+        integration_id,
+        held
+    );
+    let what = format!("show what connection {integration_id} is held for");
+    Ok(store.run(what, done.execute(store.pool())).await?.rows_affected() == 1)
 }
 
 /// Says that the server behind a URL is the one that the mappings belong to, as a look at its clients and agents has told.

@@ -35,6 +35,7 @@ pub(super) async fn end_if_done(
                   count(*) filter (where state = 'failed') as "failed!",
                   bool_or(name = 'confirm') as is_confirmed,
                   count(*) filter (where state = 'failed' and attempt > 0) as "tried_in_vain!",
+                  bool_and(state = 'failed') filter (where name <> 'confirm') as is_nothing_read,
                   exists (select from muster.run_candidate
                           where tenant = $1 and run_id = $2 and not is_seen) as "has_candidates!"
            from muster.run_part where tenant = $1 and run_id = $2"#,
@@ -57,9 +58,10 @@ pub(super) async fn end_if_done(
             return Ok(None);
         }
     }
+    // the second look reads nothing that is imported
     let state = match parts.failed {
         0 => State::Completed,
-        failed if failed == parts.all => State::Failed,
+        _ if parts.is_nothing_read == Some(true) => State::Failed,
         _ => State::Partial,
     };
     let error = match state {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Kind;
 use crate::Error;
 use crate::error::Attempt;
-use crate::lock;
+use crate::lock::{self, Left};
 
 /// A run as one worker took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct PartFence {
 pub(crate) struct Held {
     pub(crate) integration_id: Uuid,
     pub(crate) kind: Kind,
+    /// Why devices of the connection must not be written, if so.
+    pub(crate) left: Option<Left>,
 }
 
 /// A part whose row is locked.
@@ -57,11 +59,9 @@ pub(crate) async fn integration_of(
 /// Locks the connection and then the run; `None`: the run ended, or somebody else has it.
 pub(crate) async fn hold(connection: &mut PgConnection, fence: &Fence) -> Result<Option<Held>, Error> {
     let Some(integration_id) = integration_of(connection, fence.tenant, fence.run_id).await? else { return Ok(None) };
-    if lock::connection(connection, fence.tenant, integration_id).await?.is_none() {
-        return Ok(None);
-    }
+    let Some(locked) = lock::connection(connection, fence.tenant, integration_id).await? else { return Ok(None) };
     let kind = hold_run(connection, fence).await?;
-    Ok(kind.map(|kind| Held { integration_id, kind }))
+    Ok(kind.map(|kind| Held { integration_id, kind, left: locked.left() }))
 }
 
 /// Locks the run alone; the connection is locked already.

@@ -38,8 +38,8 @@ pub struct Part {
 }
 
 /// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
-/// each open part of a devices run gets its message. One that is planned as failed has ended. With nothing open the run ends here. `false`: the run is somebody
-/// else's, or ended; nothing was written.
+/// each open part of a devices run gets its message. One that is planned as failed has ended. With nothing open the run ends
+/// here. `false`: the run is somebody else's, or ended; nothing was written.
 ///
 /// # Errors
 /// What the database said.
@@ -48,6 +48,12 @@ pub async fn plan(store: &Store, fence: &Fence, parts: &[NewPart]) -> Result<boo
         let mut transaction = store.pool().begin().await.attempt("begin to plan a run")?;
         let Some(held) = hold(&mut transaction, fence).await? else { return Ok(false) };
         insert(&mut transaction, fence, parts).await?;
+        let trouble = sqlx::query!(
+            "update muster.run set error = null where tenant = $1 and run_id = $2 and error is not null",
+            fence.tenant,
+            fence.run_id
+        );
+        trouble.execute(&mut *transaction).await.attempt("forget what kept a run from its plan")?;
         if held.kind == Kind::Devices {
             send_open(&mut transaction, fence, held.integration_id).await?;
         }
@@ -211,41 +217,43 @@ pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: &str) ->
     store.within("fail a part", store.work_ends(), work).await
 }
 
-/// Notes why an attempt at a run (`part`: at one of its parts) came to nothing, while it waits to be tried again: whoever
-/// looks at the run reads it. What follows overwrites it. `false`: it has ended, or is somebody else's.
+/// Notes why the last attempt at planning a run came to nothing, for whoever looks at the run while it waits for the next
+/// one; the plan takes it away. `false`: the run has ended, or is somebody else's.
 ///
 /// # Errors
 /// What the database said.
-pub async fn note_trouble(store: &Store, fence: &Fence, part: Option<&str>, cause: &str) -> Result<bool, Error> {
-    let cause = cut(cause, end::CAUSE_CHARS_MAX);
-    let work = async {
-        let mut transaction = store.pool().begin().await.attempt("begin to note trouble")?;
-        if hold(&mut transaction, fence).await?.is_none() {
-            return Ok(false);
-        }
-        let done = match part {
-            Some(name) => sqlx::query!(
-                "update muster.run_part set error = $4
-                 where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
-                fence.tenant,
-                fence.run_id,
-                name,
-                cause
-            )
-            .execute(&mut *transaction),
-            None => sqlx::query!(
-                "update muster.run set error = $3 where tenant = $1 and run_id = $2",
-                fence.tenant,
-                fence.run_id,
-                cause
-            )
-            .execute(&mut *transaction),
-        };
-        let done = done.await.attempt(format!("note the trouble of run {}", fence.run_id))?;
-        transaction.commit().await.attempt("commit what troubles a run")?;
-        Ok(done.rows_affected() == 1)
-    };
-    store.within("note what troubles a run", store.work_ends(), work).await
+pub async fn note_run_trouble(store: &Store, fence: &Fence, cause: &str) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update muster.run set error = $4 where tenant = $1 and run_id = $2 and epoch = $3 and state = 'running'",
+        fence.tenant,
+        fence.run_id,
+        fence.epoch,
+        cut(cause, end::CAUSE_CHARS_MAX)
+    );
+    let what = format!("note the trouble of run {}", fence.run_id);
+    Ok(store.run(what, done.execute(store.pool())).await?.rows_affected() == 1)
+}
+
+/// Notes why the last attempt at a part came to nothing, for whoever looks at the run until another attempt has ended.
+/// `false`: the part has ended, or was begun anew.
+///
+/// # Errors
+/// What the database said.
+pub async fn note_part_trouble(store: &Store, fence: &PartFence, cause: &str) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update muster.run_part p set error = $6
+         from muster.run r
+         where p.tenant = $1 and p.run_id = $2 and p.name = $3 and p.attempt = $4 and p.state = 'open'
+           and r.tenant = p.tenant and r.run_id = p.run_id and r.epoch = $5 and r.state = 'running'",
+        fence.run.tenant,
+        fence.run.run_id,
+        fence.name,
+        fence.attempt,
+        fence.run.epoch,
+        cut(cause, end::CAUSE_CHARS_MAX)
+    );
+    let what = format!("note the trouble of part {} of run {}", fence.name, fence.run.run_id);
+    Ok(store.run(what, done.execute(store.pool())).await?.rows_affected() == 1)
 }
 
 async fn go_on(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<State, Error> {

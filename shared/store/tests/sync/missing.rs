@@ -32,6 +32,11 @@ async fn a_device_is_missing_only_with_two_evidences_and_its_asset_stays_as_it_i
     let message = "select count(*) from muster.outbox where convert_from(body, 'UTF8') like '%\"confirm\"%'";
     assert_eq!(world.number(message).await, 1);
     let confirm = world.begin(&fence.run, "confirm").await;
+    // while another server seems to answer, no answer says that anything is gone
+    world.run("update muster.connection set held_at = now(), held = '{}'").await;
+    assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&["a", "b"])).await.unwrap(), None);
+    assert_eq!(device::mark_strays(&world.store, &confirm, &listed(&["gone"])).await.unwrap(), None);
+    world.run("update muster.connection set held_at = null, held = null").await;
     assert_eq!(device::confirm_missing(&world.store, &confirm, &listed(&["a", "b"])).await.unwrap(), Some(1));
     assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Completed));
     assert!(is_missing(&world, "gone").await && !is_missing(&world, "a").await);

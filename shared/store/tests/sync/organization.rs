@@ -143,8 +143,12 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
         assert!(!organization::hold(&world.store, world.tenant, world.integration_id, &held).await.unwrap());
         let other = HeldClient { name: "A third".to_owned(), ..held.new[0].clone() };
         let renewed = Held { new: vec![other], ..held.clone() };
-        assert!(organization::hold(&world.store, world.tenant, world.integration_id, &renewed).await.unwrap());
+        let renew = async |held: &Held| {
+            organization::renew_hold(&world.store, world.tenant, world.integration_id, held).await.unwrap()
+        };
+        assert!(renew(&renewed).await && !renew(&renewed).await);
         assert_eq!(world.text("select held -> 'new' -> 0 ->> 'name' from muster.connection").await, "A third");
+        assert!(renew(&held).await);
         assert_eq!(world.left(&world.batch(&[device("b")])).await, Left::Held);
         let fence = begun(&world).await;
         let refused = apply_clients(&world.store, &fence, world.integration_id, &[organization(1, "x")]).await.unwrap();
@@ -156,6 +160,7 @@ async fn a_held_connection_imports_nothing_until_a_person_has_decided() {
                 .unwrap()
         };
         assert!(confirm().await && !confirm().await);
+        assert!(!renew(&renewed).await, "what a sync has read before it undoes no decision");
         let mapped = "select count(*) from rmm_organization_mappings where client_id is not null";
         assert_eq!(world.number(mapped).await, clients);
         assert_eq!(world.text("select confirmed_url from muster.connection").await, "https://api.example.com");

@@ -2,7 +2,7 @@
 
 use store::Error;
 use store::device::Batch;
-use store::run::{self, Fence, Kind, NewPart, RunFilter, State};
+use store::run::{self, Kind, NewPart, RunFilter, State};
 use store::testing::TestDatabase;
 
 use crate::world::{World, device, entry, part};
@@ -91,23 +91,47 @@ async fn a_client_that_a_device_has_left_is_synced_once_its_new_one_has_shown_it
 }
 
 #[tokio::test]
-async fn what_a_run_waits_for_is_told_until_it_is_over() {
+async fn why_an_attempt_failed_is_told_until_another_has_ended() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let taken = world.taken(Kind::Devices).await;
+    let told = async || {
+        let (run, parts) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
+        (run.error, parts.into_iter().next().and_then(|part| part.error))
+    };
+    assert!(run::note_run_trouble(&world.store, &taken, "timeout").await.unwrap());
+    assert_eq!(told().await, (Some("timeout".to_owned()), None));
+    assert_eq!(shown(&world).await, "syncing|f|f", "nothing has failed");
+    run::plan(&world.store, &taken, &[part("client:1")]).await.unwrap();
+    assert_eq!(told().await, (None, None));
+
+    let first = world.begin(&taken, "client:1").await;
+    assert!(run::note_part_trouble(&world.store, &first, "502").await.unwrap());
+    let second = world.begin(&taken, "client:1").await;
+    assert_eq!(told().await, (None, Some("502".to_owned())));
+    assert!(!run::note_part_trouble(&world.store, &first, "it woke up late").await.unwrap());
+    let other = run::Fence { epoch: taken.epoch - 1, ..taken.clone() };
+    assert!(!run::note_run_trouble(&world.store, &other, "it woke up late").await.unwrap());
+    world.complete(&second, &[device("a")]).await;
+    assert_eq!(told().await, (None, None));
+    assert!(!run::note_part_trouble(&world.store, &second, "late").await.unwrap());
+    assert!(!run::note_run_trouble(&world.store, &taken, "late").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_run_that_could_read_no_client_has_failed_whatever_its_second_look_told() {
     let database = TestDatabase::create().await;
     let world = World::new(&database).await;
     let fence = world.begun(&["client:1"]).await;
-    let told = async || {
-        let (run, parts) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
-        (run.error, parts[0].error.clone())
-    };
-    assert!(run::note_trouble(&world.store, &fence.run, None, "no plan yet").await.unwrap());
-    assert!(run::note_trouble(&world.store, &fence.run, Some("client:1"), "502").await.unwrap());
-    assert_eq!(told().await, (Some("no plan yet".to_owned()), Some("502".to_owned())));
-    assert_eq!(shown(&world).await, "syncing|f|f", "nothing has failed");
-    let stale = Fence { epoch: fence.run.epoch - 1, ..fence.run.clone() };
-    assert!(!run::note_trouble(&world.store, &stale, Some("client:1"), "stale").await.unwrap());
-    world.complete(&fence, &[device("a")]).await;
-    assert_eq!(told().await, (None, None));
-    assert!(!run::note_trouble(&world.store, &fence.run, Some("client:1"), "late").await.unwrap());
+    world.run("insert into muster.run_part (tenant, run_id, name, label) select tenant, run_id, 'confirm', 'c' from muster.run").await;
+    assert_eq!(run::fail_part(&world.store, &fence.run, "client:1", "502").await.unwrap(), Some(State::Running));
+    let confirm = world.begin(&fence.run, "confirm").await;
+    assert_eq!(run::finish_part(&world.store, &confirm).await.unwrap(), Some(State::Failed));
+    assert_eq!(
+        shown(&world).await,
+        "error|devices: 1 of 2 parts failed: label of client:1: 502|f|f",
+        "nothing was read"
+    );
 }
 
 #[tokio::test]
