@@ -5,7 +5,6 @@
 //! the same one in [`identity`]: all three are pure.
 
 pub mod device;
-pub mod failure;
 pub mod identity;
 pub mod jobs;
 pub mod os;

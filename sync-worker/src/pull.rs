@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use connection::Open;
+use connection::failure::Error;
 use store::device::{self, Batch, Device, DeviceType, Outcome, Source};
 use store::run::{Part, Scope};
 use store::{Left, Store};
@@ -14,7 +15,6 @@ use tactical::{AgentFilter, Monitoring};
 use tokio::sync::mpsc;
 
 use crate::device::{from_beta, from_row};
-use crate::failure::Error;
 
 /// Devices of one transaction (pipeline §10: 500 to 2,000 rows).
 const BATCH_DEVICES_MAX: usize = 1_000;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use connection::Open;
+use connection::failure::Error;
 use store::organization::{self, Held, HeldClient, Look};
 use store::{Left, Store};
 use tactical::Organization;
 
-use crate::failure::Error;
 use crate::identity::{self, Clients, Listed};
 
 /// Why nothing is read while a person has not decided.

@@ -6,6 +6,7 @@
 //! saved.
 
 mod error;
+pub mod failure;
 mod login;
 mod open;
 mod outcome;

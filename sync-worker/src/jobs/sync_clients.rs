@@ -1,13 +1,13 @@
 //! `clients.sync.v1`: Tactical's clients and sites become organisation mappings. One run with one part.
 
 use connection::Connections;
+use connection::failure::{self, Error, Verdict};
 use contract::ClientsSync;
 use fault::JobError;
 use store::run::{self, Fence, NewPart, Scope, Taken};
 use store::{Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
-use crate::failure::{self, Error, Verdict};
 use crate::server;
 
 /// The job.

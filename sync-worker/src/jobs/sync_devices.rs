@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use connection::failure::{self, Error, Verdict};
 use connection::{Connections, Open};
 use contract::{DevicesSync, RunPart};
 use fault::JobError;
@@ -15,7 +16,6 @@ use store::run::{self, Fence, Part, Scope, Taken};
 use store::{Left, Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
-use crate::failure::{self, Error, Verdict};
 use crate::pull::{Pull, Pulled};
 use crate::{plan, server};
 
