@@ -1,16 +1,14 @@
 //! sync-worker: reads Tactical's clients and devices and writes them to Postgres.
 //!
 //! A run is planned by [`jobs::sync_devices`] into parts, one for each mapped client; each part streams its devices into
-//! batches that `store::device` merges. What an agent's fields mean is in [`device`] and [`os`], whether the server is still
-//! the same one in [`identity`]: all three are pure.
+//! batches that `store::device` merges. What an agent's fields mean is in [`device`] and [`os`], both pure; whether the server
+//! is still the same one in [`connection::identity`].
 
 pub mod device;
-pub mod identity;
 pub mod jobs;
 pub mod os;
 pub mod plan;
 mod pull;
-mod server;
 mod text;
 
 use connection::{Connections, VaultCheck};

@@ -7,11 +7,13 @@
 
 mod error;
 pub mod failure;
+pub mod identity;
 mod login;
 mod open;
 mod outcome;
 mod probe;
 mod secrets;
+pub mod server;
 mod test;
 mod vault_check;
 mod version;

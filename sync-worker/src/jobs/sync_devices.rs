@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connection::failure::{self, Error, Verdict};
-use connection::{Connections, Open};
+use connection::{Connections, Open, server};
 use contract::{DevicesSync, RunPart};
 use fault::JobError;
 use store::connection::DeviceSource;
@@ -16,8 +16,8 @@ use store::run::{self, Fence, Part, Scope, Taken};
 use store::{Left, Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
+use crate::plan;
 use crate::pull::{Pull, Pulled};
-use crate::{plan, server};
 
 /// What every list that is too short is told with.
 const NOT_MARKED: &str =
@@ -182,7 +182,7 @@ impl SyncDevices {
             Pulled::Left(left) => return self.end_left(part, left).await,
         };
         let expected = part.expected.and_then(|expected| usize::try_from(expected).ok()).unwrap_or_default();
-        if plan::is_narrow(seen.len(), expected) {
+        if server::is_narrow(seen.len(), expected) {
             let listed = seen.len();
             return Err(Error::Doubtful(format!("Tactical lists {listed} of {expected} devices: {NOT_MARKED}")));
         }
@@ -198,7 +198,7 @@ impl SyncDevices {
         let listed: HashSet<String> = server::agents(open).await?.into_keys().collect();
         let view = run::get(&self.store, run.tenant, run.run_id).await?;
         let seen = view.map_or(0, |(view, _)| usize::try_from(view.counts.seen).unwrap_or_default());
-        if listed.is_empty() || plan::is_narrow(listed.len(), seen) {
+        if listed.is_empty() || server::is_narrow(listed.len(), seen) {
             let listed = listed.len();
             return Err(Error::Doubtful(format!(
                 "Tactical lists {listed} devices where it has just shown {seen}: {NOT_MARKED}"
