@@ -8,6 +8,7 @@ mod migrate;
 mod run;
 mod secret;
 mod show;
+mod software;
 mod sync;
 mod tenant;
 mod token;
@@ -53,7 +54,7 @@ enum Command {
     Status(console::Flags),
     /// Test the connection: what is wrong, and what to do
     Test(connect::Test),
-    /// Read clients or devices from Tactical now
+    /// Read clients, devices or their software from Tactical now
     Sync(sync::Sync),
     /// What syncs have done and are doing
     #[command(subcommand)]
@@ -63,6 +64,9 @@ enum Command {
     Mappings(mapping::Command),
     /// List the devices, with the age of their status
     Assets(asset::Assets),
+    /// What is installed on the devices, and what has changed
+    #[command(subcommand)]
+    Software(software::Command),
 }
 
 /// Commands that work on the database itself; its flags stand before the word that says what to do.
@@ -108,6 +112,7 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Runs(command) => run::run(command).await,
         Command::Mappings(command) => mapping::run(command).await,
         Command::Assets(flags) => asset::run(flags).await,
+        Command::Software(command) => software::run(command).await,
     }
 }
 

@@ -10,6 +10,7 @@ mod pipeline;
 mod recorded;
 mod runner;
 mod simulator;
+mod software;
 mod sync;
 mod tactical;
 mod tidy;

@@ -19,6 +19,7 @@ use crate::route::{NoBody, NoQuery};
 pub(crate) enum RunKind {
     Clients,
     Devices,
+    Software,
 }
 
 /// How far a run has come.
@@ -67,7 +68,7 @@ pub(crate) struct RunsQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Run {
     run_id: Uuid,
-    /// clients or devices
+    /// clients, devices or software
     kind: &'static str,
     /// queued, running, completed, partial or failed
     state: &'static str,
@@ -123,10 +124,10 @@ impl From<RunView> for Run {
     }
 }
 
-/// A part of a run: a client, or a site of a large one.
+/// A part of a run: a client, a site of a large one, or the software of all devices.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Part {
-    /// clients; `client:<number>`; `site:<number>`; confirm
+    /// clients; `client:<number>`; `site:<number>`; confirm; software; `software:agents`
     name: String,
     /// What a person calls it: the client's name.
     label: String,
@@ -198,6 +199,7 @@ pub(crate) async fn list(call: Call, query: RunsQuery, _: NoBody) -> Result<Repl
         kind: query.kind.map(|kind| match kind {
             RunKind::Clients => Kind::Clients,
             RunKind::Devices => Kind::Devices,
+            RunKind::Software => Kind::Software,
         }),
         states: query.state.map(RunState::states).unwrap_or_default(),
         after: query.cursor.as_deref().map(|text| cursor::to_id(List::Runs, text)).transpose()?,
@@ -225,6 +227,20 @@ pub(crate) async fn sync_devices(call: Call, _: NoQuery, _: NoBody) -> Result<Re
     start(call, Kind::Devices).await
 }
 
+/// What is not read, where another server seems to answer.
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Clients => "clients",
+        Kind::Devices => "devices",
+        Kind::Software => "programs",
+    }
+}
+
+/// `POST …/sync/software`.
+pub(crate) async fn sync_software(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Started>, Problem> {
+    start(call, Kind::Software).await
+}
+
 async fn start(call: Call, kind: Kind) -> Result<Reply<Started>, Problem> {
     let store = &call.app.store;
     let found = connection::find(store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
@@ -232,8 +248,8 @@ async fn start(call: Call, kind: Kind) -> Result<Reply<Started>, Problem> {
         let detail = "The connection is not active: no test has succeeded yet, or none since it was disconnected.";
         return Err(Problem::conflict(detail, "Test the connection; a test that succeeds makes it active."));
     }
-    if kind == Kind::Devices && found.held_at.is_some() {
-        let detail = "Another server seems to stand behind this connection, so no devices are read.";
+    if kind != Kind::Clients && found.held_at.is_some() {
+        let detail = format!("Another server seems to stand behind this connection, so no {} are read.", words(kind));
         let remedy = "Look at `organization-mappings`, which shows old and new clients, and confirm; where the URL was \
             changed since, sync the clients.";
         return Err(Problem::conflict(detail, remedy));

@@ -7,6 +7,7 @@ pub mod alert_observed;
 pub mod envelope;
 pub mod event;
 pub mod id;
+pub mod software_ingest;
 pub mod sync;
 pub mod topology;
 pub mod webhook;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub use alert_observed::AlertObserved;
 pub use envelope::Meta;
+pub use software_ingest::SoftwareIngest;
 pub use sync::{ClientsSync, DeviceRefresh, DevicesSync, RunPart};
 pub use topology::{Lane, Worker};
 
@@ -72,7 +74,7 @@ macro_rules! kinds {
     };
 }
 
-kinds![AlertObserved, ClientsSync, DevicesSync, DeviceRefresh];
+kinds![AlertObserved, ClientsSync, DevicesSync, DeviceRefresh, SoftwareIngest];
 
 /// The kind of that name, if this build knows it.
 #[must_use]

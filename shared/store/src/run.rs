@@ -27,7 +27,8 @@ pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};
 pub use view::{Counts, PartView, RunFilter, RunView, get, page};
 
-pub(crate) use fence::{Step, advance, hold, hold_batch, hold_part};
+pub(crate) use fence::{Held, Step, advance, hold, hold_batch, hold_part};
+pub(crate) use part::go_on_from;
 
 /// What a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,22 +37,28 @@ pub enum Kind {
     Clients,
     /// Devices.
     Devices,
+    /// What is installed on the devices.
+    Software,
 }
 
 impl Kind {
+    /// Every kind that there is a job for.
+    pub const ALL: &'static [Self] = &[Self::Clients, Self::Devices, Self::Software];
+
     /// The word in `muster.run.kind`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Clients => "clients",
             Self::Devices => "devices",
+            Self::Software => "software",
         }
     }
 
     /// The kind of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Clients, Self::Devices].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 }
 

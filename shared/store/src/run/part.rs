@@ -1,6 +1,6 @@
 //! Parts: planned, begun, and ended one by one.
 
-use contract::{DevicesSync, RunPart};
+use contract::{DevicesSync, RunPart, SoftwareIngest};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -35,10 +35,12 @@ pub struct Part {
     pub label: String,
     /// How many devices it is expected to show.
     pub expected: Option<i32>,
+    /// How far it has come, where it is done in steps; its counts go on from there.
+    pub cursor: Option<String>,
 }
 
 /// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
-/// each open part of a devices run gets its message. One that is planned as failed has ended. With nothing open the run ends here. `false`: the run is somebody
+/// each open part of a run of more than one message gets its message. One that is planned as failed has ended. With nothing open the run ends here. `false`: the run is somebody
 /// else's, or ended; nothing was written.
 ///
 /// # Errors
@@ -48,9 +50,7 @@ pub async fn plan(store: &Store, fence: &Fence, parts: &[NewPart]) -> Result<boo
         let mut transaction = store.pool().begin().await.attempt("begin to plan a run")?;
         let Some(held) = hold(&mut transaction, fence).await? else { return Ok(false) };
         insert(&mut transaction, fence, parts).await?;
-        if held.kind == Kind::Devices {
-            send_open(&mut transaction, fence, held.integration_id).await?;
-        }
+        send_open(&mut transaction, fence, &held).await?;
         touch(&mut transaction, fence).await?;
         end::end_if_done(&mut transaction, fence, &held).await?;
         transaction.commit().await.attempt("commit a plan")?;
@@ -97,30 +97,59 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
     .map(drop)
 }
 
-async fn send_open(connection: &mut PgConnection, fence: &Fence, integration_id: Uuid) -> Result<(), Error> {
+async fn send_open(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<(), Error> {
     let names = sqlx::query_scalar!(
         "select name from muster.run_part where tenant = $1 and run_id = $2 and state = 'open' order by name",
         fence.tenant,
         fence.run_id
     );
     let names = names.fetch_all(&mut *connection).await.attempt("read the open parts of a run")?;
-    let rows: Vec<NewRow> = names.iter().map(|name| message(fence, integration_id, name)).collect();
+    let rows: Vec<NewRow> = names.iter().filter_map(|name| message(fence, held, name, "")).collect();
     outbox::insert(connection, &rows).await.map(drop)
 }
 
-/// A part's message.
-pub(super) fn message(fence: &Fence, integration_id: Uuid, name: &str) -> NewRow {
-    let part = RunPart { epoch: fence.epoch, name: name.to_owned() };
-    let payload = DevicesSync { integration_id, run_id: fence.run_id, part: Some(part) };
-    NewRow::message(
-        fence.tenant,
-        &[fence.run_id.as_bytes(), &fence.epoch.to_be_bytes(), name.as_bytes()],
-        &payload,
-        None,
-    )
+/// A part's message; `None`: runs of the kind have but their own. `cursor` tells the steps of a part apart.
+pub(super) fn message(fence: &Fence, held: &Held, name: &str, cursor: &str) -> Option<NewRow> {
+    let part = Some(RunPart { epoch: fence.epoch, name: name.to_owned() });
+    let (integration_id, run_id, tenant) = (held.integration_id, fence.run_id, fence.tenant);
+    let epoch = fence.epoch.to_be_bytes();
+    let identity: [&[u8]; 4] = [run_id.as_bytes(), &epoch, name.as_bytes(), cursor.as_bytes()];
+    match held.kind {
+        Kind::Clients => None,
+        // a part without steps has had this identity from the beginning
+        Kind::Devices => {
+            Some(NewRow::message(tenant, &identity[..3], &DevicesSync { integration_id, run_id, part }, None))
+        }
+        Kind::Software => {
+            Some(NewRow::message(tenant, &identity, &SoftwareIngest { integration_id, run_id, part }, None))
+        }
+    }
 }
 
-/// Begins a part, or begins it anew: the attempt before can write nothing more, and its counts are forgotten. `None`: the
+/// Notes how far a part has come and sends the message of its next step, in the transaction that wrote the step before. The
+/// part is held.
+pub(crate) async fn go_on_from(
+    connection: &mut PgConnection,
+    fence: &PartFence,
+    held: &Held,
+    cursor: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update muster.run_part set cursor = $4 where tenant = $1 and run_id = $2 and name = $3",
+        fence.run.tenant,
+        fence.run.run_id,
+        fence.name,
+        cursor
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt(format!("note how far part {} has come", fence.name))?;
+    let next: Vec<NewRow> = message(&fence.run, held, &fence.name, cursor).into_iter().collect();
+    outbox::insert(connection, &next).await.map(drop)
+}
+
+/// Begins a part, or begins it anew: the attempt before can write nothing more, and its counts are forgotten unless the part
+/// goes on from a cursor. `None`: the
 /// part or its run has ended, or the run is somebody else's.
 ///
 /// # Errors
@@ -135,9 +164,14 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         let row = sqlx::query!(
             "update muster.run_part
              set attempt = attempt + 1, started_at = clock_timestamp(), fetched_at = null,
-                 seen = 0, created = 0, updated = 0, moved = 0, unchanged = 0, missing = 0
+                 seen = case when cursor is null then 0 else seen end,
+                 created = case when cursor is null then 0 else created end,
+                 updated = case when cursor is null then 0 else updated end,
+                 moved = case when cursor is null then 0 else moved end,
+                 unchanged = case when cursor is null then 0 else unchanged end,
+                 missing = case when cursor is null then 0 else missing end
              where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
-             returning attempt, label, expected",
+             returning attempt, label, expected, cursor",
             fence.tenant,
             fence.run_id,
             name
@@ -147,7 +181,7 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         touch(&mut transaction, fence).await?;
         transaction.commit().await.attempt("commit a part's beginning")?;
         let fence = PartFence { run: fence.clone(), name: name.to_owned(), attempt: row.attempt };
-        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected }))
+        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected, cursor: row.cursor }))
     };
     store.within("begin a part", store.work_ends(), work).await
 }

@@ -15,6 +15,10 @@ pub enum Scope {
     Site(String, Option<DeviceType>),
     /// `confirm`: every agent's id, to tell which devices are gone.
     Confirm,
+    /// `software`: the one list of what every agent has installed.
+    Software,
+    /// `software:agents`: the same, asked from agent to agent.
+    SoftwareByAgent,
 }
 
 impl Scope {
@@ -25,6 +29,8 @@ impl Scope {
         let scope = match (words.next()?, words.next(), words.next()) {
             ("clients", None, None) => Self::Clients,
             ("confirm", None, None) => Self::Confirm,
+            ("software", None, None) => Self::Software,
+            ("software", Some("agents"), None) => Self::SoftwareByAgent,
             ("client", Some(id), None) if !id.is_empty() => Self::Client(id.to_owned()),
             ("site", Some(id), None) if !id.is_empty() => Self::Site(id.to_owned(), None),
             ("site", Some(id), Some(kind)) if !id.is_empty() => {
@@ -41,6 +47,8 @@ impl fmt::Display for Scope {
         match self {
             Self::Clients => f.write_str("clients"),
             Self::Confirm => f.write_str("confirm"),
+            Self::Software => f.write_str("software"),
+            Self::SoftwareByAgent => f.write_str("software:agents"),
             Self::Client(id) => write!(f, "client:{id}"),
             Self::Site(id, None) => write!(f, "site:{id}"),
             Self::Site(id, Some(kind)) => write!(f, "site:{id}:{}", kind.as_str()),
@@ -57,6 +65,8 @@ mod tests {
         for scope in [
             Scope::Clients,
             Scope::Confirm,
+            Scope::Software,
+            Scope::SoftwareByAgent,
             Scope::Client("7".to_owned()),
             Scope::Site("8".to_owned(), None),
             Scope::Site("8".to_owned(), Some(DeviceType::Server)),
@@ -64,7 +74,7 @@ mod tests {
         ] {
             assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
         }
-        for name in ["", "client", "client:", "clients:7", "site:8:tablet", "site:8:server:9", "tick"] {
+        for name in ["", "client", "client:", "clients:7", "site:8:tablet", "site:8:server:9", "software:1", "tick"] {
             assert_eq!(Scope::parse(name), None, "{name}");
         }
     }
