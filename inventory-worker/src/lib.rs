@@ -1,6 +1,6 @@
 //! inventory-worker: reads what Tactical's agents have installed and writes it to Postgres.
 //!
-//! [`jobs::ingest_software`] chooses between the one list of everything ([`list`]) and a walk from agent to agent ([`walk`]).
+//! [`jobs::ingest_software`] chooses between the one list of everything (`list`) and a walk from agent to agent (`walk`).
 //! What an installer's words mean, and what is written of them, is `store::software`'s.
 
 pub mod jobs;
