@@ -24,7 +24,7 @@ macro_rules! tenant {
 
 /// The table.
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices(), programs()]
+    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices(), alerts(), programs()]
         .into_iter()
         .flatten()
         .collect()
@@ -112,6 +112,14 @@ fn syncs() -> Vec<Route> {
             UPDATE,
             ("sync_software", "Read what is installed on the devices"),
             runs::sync_software,
+        )
+        .accepted(),
+        Route::new(
+            Post,
+            tactical!("/sync/alerts"),
+            UPDATE,
+            ("sync_alerts", "Make what is open here and what is open in Tactical one"),
+            runs::sync_alerts,
         )
         .accepted(),
         Route::new(Get, tactical!("/runs"), READ, ("list_runs", "The syncs, the newest first"), runs::list),
@@ -203,7 +211,27 @@ fn devices() -> Vec<Route> {
     vec![
         Route::new(Get, tenant!("/assets"), read, ("list_assets", "The devices, page by page"), assets::list),
         Route::new(Get, tenant!("/assets/{asset}"), read, ("get_asset", "One device with its vitals"), assets::one),
+    ]
+}
+
+fn alerts() -> Vec<Route> {
+    let (read, update) = (Needs::Permission(AssetRead), Needs::Permission(AssetUpdate));
+    vec![
         Route::new(Get, tenant!("/alerts"), read, ("list_alerts", "The alerts, the newest first"), alerts::list),
+        Route::new(
+            Post,
+            tenant!("/alerts/{alert}/resolve"),
+            update,
+            ("resolve_alert", "Resolve an alert in Tactical, then here"),
+            alerts::resolve,
+        ),
+        Route::new(
+            Post,
+            tenant!("/alerts/{alert}/acknowledge"),
+            update,
+            ("acknowledge_alert", "Note that an alert was seen; Tactical hears nothing of it"),
+            alerts::acknowledge,
+        ),
     ]
 }
 

@@ -88,11 +88,11 @@ choose_addresses() {
 start_child() { # name
   : >"$LOGS/$1.log"
   case $1 in
+    # the simulated Tactical speaks plain HTTP on this machine, which nobody else's may
     alert-worker)
-      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "$(binary "$1")"
+      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_ALERT_WORKER_URL/readyz"
       ;;
-    # the simulated Tactical speaks plain HTTP on this machine, which nobody else's may
     sync-worker)
       spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$SYNC_WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_SYNC_WORKER_URL/readyz"

@@ -49,6 +49,7 @@ pub(crate) struct Run {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,
     pub(crate) missing: u64,
+    pub(crate) unverifiable: u64,
 }
 
 /// A part of a run: a client, or a site of a large one.
@@ -63,6 +64,7 @@ pub(crate) struct Part {
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
     pub(crate) missing: u64,
+    pub(crate) unverifiable: u64,
     pub(crate) error: Option<String>,
 }
 
@@ -92,11 +94,23 @@ impl Part {
         match &self.error {
             Some(error) => format!("{}: {}: {error}", self.label, self.state),
             None => format!(
-                "{}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing",
-                self.label, self.state, self.seen, self.created, self.updated, self.unchanged, self.missing
+                "{}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing{}",
+                self.label,
+                self.state,
+                self.seen,
+                self.created,
+                self.updated,
+                self.unchanged,
+                self.missing,
+                unverifiable(self.unverifiable)
             ),
         }
     }
+}
+
+/// What nobody can tell of, where there is any.
+pub(crate) fn unverifiable(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(", {count} not to be verified (the key does not see them)") }
 }
 
 impl Detail {

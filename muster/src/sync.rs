@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, Flags, INTEGRATION, Refused};
 use crate::mapping;
-use crate::run::{Detail, Part, Run};
+use crate::run::{Detail, Part, Run, unverifiable};
 use crate::show::print_json;
 
 /// Fast enough for an eye, slow enough for the console.
@@ -31,6 +31,8 @@ pub(crate) enum What {
     Devices,
     /// What is installed on the devices
     Software,
+    /// The open alerts: what is open here and what is open in Tactical become one
+    Alerts,
 }
 
 /// The flags of `sync`.
@@ -62,6 +64,7 @@ pub(crate) async fn run(flags: Sync) -> anyhow::Result<()> {
         What::Clients => "clients",
         What::Devices => "devices",
         What::Software => "software",
+        What::Alerts => "alerts",
     };
     let started: Value = console.post(&format!("{INTEGRATION}/sync/{word}"), &json!({})).await?;
     let run_id = started["run_id"].as_str().context("the console named no run")?.to_owned();
@@ -104,7 +107,11 @@ fn why_nothing(mappings: &Value) -> &'static str {
 
 /// What is said once of a run that nobody takes.
 fn untaken(run: &Run, waited: Duration) -> Option<String> {
-    let worker = if run.kind == "software" { "inventory-worker" } else { "sync-worker" };
+    let worker = match run.kind.as_str() {
+        "software" => "inventory-worker",
+        "alerts" => "alert-worker",
+        _ => "sync-worker",
+    };
     (run.state == "queued" && waited >= QUEUED_MAX).then(|| {
         format!(
             "no worker has taken the run yet: is {worker} running, and does it reach broker and database? Still waiting; \
@@ -206,8 +213,17 @@ fn truth(detail: &Detail) -> String {
     let run = &detail.run;
     let took = run.took_s().map_or_else(String::new, |took_s| format!(" in {took_s:.1} s"));
     format!(
-        "{}: {} of {} parts{took}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
-        run.state, run.parts_done, run.parts, run.seen, run.created, run.updated, run.moved, run.unchanged, run.missing
+        "{}: {} of {} parts{took}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing{}",
+        run.state,
+        run.parts_done,
+        run.parts,
+        run.seen,
+        run.created,
+        run.updated,
+        run.moved,
+        run.unchanged,
+        run.missing,
+        unverifiable(run.unverifiable)
     )
 }
 

@@ -156,6 +156,6 @@ fn filter(scope: &Scope) -> Option<AgentFilter> {
             }),
             ..AgentFilter::default()
         }),
-        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent => None,
+        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
     }
 }

@@ -12,7 +12,7 @@ fn registries(store: &Store) -> Vec<Registry> {
     let connections =
         connection::Connections::new(store.clone(), tests::fleet::vault(), tests::fleet::tactical_config());
     vec![
-        alert_worker::registry(store),
+        alert_worker::registry(store, &connections),
         sync_worker::registry(store, &connections),
         inventory_worker::registry(store, &connections, inventory_worker::Limits::default()),
     ]

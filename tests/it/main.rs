@@ -7,6 +7,7 @@ mod dev;
 mod harness;
 mod lapin;
 mod pipeline;
+mod reconcile;
 mod recorded;
 mod runner;
 mod simulator;

@@ -21,13 +21,13 @@ mod view;
 
 pub use end::fail;
 pub(crate) use end::fail_open;
-pub use fence::{Fence, PartFence};
+pub use fence::{Fence, PartFence, Step, count};
 pub use part::{NewPart, Part, begin_part, fail_part, finish_part, leave_part, plan};
 pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};
 pub use view::{Counts, PartView, RunFilter, RunView, get, page};
 
-pub(crate) use fence::{Held, Step, advance, hold, hold_batch, hold_part};
+pub(crate) use fence::{Held, advance, hold, hold_batch, hold_part};
 pub(crate) use part::go_on_from;
 
 /// What a run reads.
@@ -39,11 +39,13 @@ pub enum Kind {
     Devices,
     /// What is installed on the devices.
     Software,
+    /// Alerts.
+    Alerts,
 }
 
 impl Kind {
     /// Every kind that there is a job for.
-    pub const ALL: &'static [Self] = &[Self::Clients, Self::Devices, Self::Software];
+    pub const ALL: &'static [Self] = &[Self::Clients, Self::Devices, Self::Software, Self::Alerts];
 
     /// The word in `muster.run.kind`.
     #[must_use]
@@ -52,6 +54,7 @@ impl Kind {
             Self::Clients => "clients",
             Self::Devices => "devices",
             Self::Software => "software",
+            Self::Alerts => "alerts",
         }
     }
 

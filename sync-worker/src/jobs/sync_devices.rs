@@ -136,7 +136,9 @@ impl SyncDevices {
         match &part.scope {
             Scope::Confirm => self.confirm(&open, part).await,
             Scope::Client(_) | Scope::Site(..) => self.read(&open, part).await,
-            Scope::Clients | Scope::Software | Scope::SoftwareByAgent => Ok(Done::Discarded("superseded")),
+            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => {
+                Ok(Done::Discarded("superseded"))
+            }
         }
     }
 
@@ -167,7 +169,7 @@ impl SyncDevices {
                 organization::find_client(&self.store, settings.tenant, settings.integration_id, site, None).await?
             }
             Scope::Client(id) => Some(id.clone()),
-            Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent => None,
+            Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
         };
         let Some(client) = client else { return Err(Error::Doubtful(UNKNOWN_SITE.to_owned())) };
         let fetched_at = self.store.database_now().await?;

@@ -115,7 +115,7 @@ pub(super) fn message(fence: &Fence, held: &Held, name: &str, cursor: &str) -> O
     let epoch = fence.epoch.to_be_bytes();
     let identity: [&[u8]; 4] = [run_id.as_bytes(), &epoch, name.as_bytes(), cursor.as_bytes()];
     match held.kind {
-        Kind::Clients => None,
+        Kind::Clients | Kind::Alerts => None,
         // a part without steps has had this identity from the beginning
         Kind::Devices => {
             Some(NewRow::message(tenant, &identity[..3], &DevicesSync { integration_id, run_id, part }, None))
@@ -169,7 +169,8 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
                  updated = case when cursor is null then 0 else updated end,
                  moved = case when cursor is null then 0 else moved end,
                  unchanged = case when cursor is null then 0 else unchanged end,
-                 missing = case when cursor is null then 0 else missing end
+                 missing = case when cursor is null then 0 else missing end,
+                 unverifiable = case when cursor is null then 0 else unverifiable end
              where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
              returning attempt, label, expected, cursor",
             fence.tenant,

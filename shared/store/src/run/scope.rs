@@ -13,6 +13,8 @@ pub enum Scope {
     Client(String),
     /// `site:<number>[:server|:workstation]`: one site's devices, or those of one type.
     Site(String, Option<DeviceType>),
+    /// `alerts`: all open alerts.
+    Alerts,
     /// `confirm`: every agent's id, to tell which devices are gone.
     Confirm,
     /// `software`: the one list of what every agent has installed.
@@ -28,6 +30,7 @@ impl Scope {
         let mut words = name.split(':');
         let scope = match (words.next()?, words.next(), words.next()) {
             ("clients", None, None) => Self::Clients,
+            ("alerts", None, None) => Self::Alerts,
             ("confirm", None, None) => Self::Confirm,
             ("software", None, None) => Self::Software,
             ("software", Some("agents"), None) => Self::SoftwareByAgent,
@@ -46,6 +49,7 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clients => f.write_str("clients"),
+            Self::Alerts => f.write_str("alerts"),
             Self::Confirm => f.write_str("confirm"),
             Self::Software => f.write_str("software"),
             Self::SoftwareByAgent => f.write_str("software:agents"),
@@ -67,6 +71,7 @@ mod tests {
             Scope::Confirm,
             Scope::Software,
             Scope::SoftwareByAgent,
+            Scope::Alerts,
             Scope::Client("7".to_owned()),
             Scope::Site("8".to_owned(), None),
             Scope::Site("8".to_owned(), Some(DeviceType::Server)),

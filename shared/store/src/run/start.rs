@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::{ClientsSync, DevicesSync, SoftwareIngest};
+use contract::{AlertReconcile, ClientsSync, DevicesSync, SoftwareIngest};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -159,6 +159,7 @@ async fn send(
         Kind::Software => {
             NewRow::message(tenant, &identity, &SoftwareIngest { integration_id, run_id, part: None }, None)
         }
+        Kind::Alerts => NewRow::message(tenant, &identity, &AlertReconcile { integration_id, run_id }, None),
     };
     outbox::insert(connection, &[row]).await.map(drop)
 }
