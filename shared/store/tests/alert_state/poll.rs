@@ -66,7 +66,7 @@ async fn what_opened_and_closed_while_nobody_looked_is_one_alert_that_is_over() 
     let world = World::new(&database).await;
     let closed = world.fact(Said::PolledClosed, 10, Some("7"), Some(1));
     assert_eq!(told(&world, vec![closed.clone()]).await, [("7".to_owned(), true)]);
-    world.observe(&[closed.clone()]).await;
+    world.observe(std::slice::from_ref(&closed)).await;
     let row = world.row().await;
     assert_eq!((row.status.as_str(), row.triggered_at, row.resolved_at), ("resolved", time(1), Some(time(10))));
     assert_eq!(told(&world, vec![Fact { at: time(20), ..closed }]).await, []);
