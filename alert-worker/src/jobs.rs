@@ -1,12 +1,18 @@
 //! The jobs of this worker, one line each.
 
+pub mod fetch_alert;
 pub mod observe_alert;
+pub mod reconcile_alerts;
 
+use connection::Connections;
 use store::Store;
 use worker::Registry;
 
 /// Every kind that this worker does.
 #[must_use]
-pub fn registry(store: &Store) -> Registry {
-    Registry::new(contract::Worker::Alert).with(observe_alert::ObserveAlert::new(store))
+pub fn registry(store: &Store, connections: &Connections) -> Registry {
+    Registry::new(contract::Worker::Alert)
+        .with(observe_alert::ObserveAlert::new(store))
+        .with(fetch_alert::FetchAlert::new(store, connections))
+        .with(reconcile_alerts::ReconcileAlerts::new(store, connections))
 }

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let program = worker::Program { name: "alert-worker", version: env!("CARGO_PKG_VERSION") };
-    worker::main::<worker::NoFlags>(program, async |store, _| Ok(alert_worker::registry(store)))
+    worker::main::<alert_worker::Flags>(program, alert_worker::start)
 }

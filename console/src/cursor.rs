@@ -37,6 +37,8 @@ pub(crate) enum List {
     Assets,
     Runs,
     Alerts,
+    Software,
+    SoftwareChanges,
 }
 
 impl List {
@@ -45,6 +47,8 @@ impl List {
             Self::Assets => b'a',
             Self::Runs => b'r',
             Self::Alerts => b'l',
+            Self::Software => b's',
+            Self::SoftwareChanges => b'h',
         }
     }
 
@@ -69,6 +73,16 @@ pub(crate) fn of_id(list: List, id: Uuid) -> String {
 /// The id of [`of_id`].
 pub(crate) fn to_id(list: List, text: &str) -> Result<Uuid, Problem> {
     list.read(text).and_then(|bytes| Uuid::from_slice(&bytes).ok()).ok_or_else(refused)
+}
+
+/// After this number of the list.
+pub(crate) fn of_number(list: List, number: i64) -> String {
+    list.write(&number.to_be_bytes())
+}
+
+/// The number of [`of_number`].
+pub(crate) fn to_number(list: List, text: &str) -> Result<i64, Problem> {
+    list.read(text).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes).ok_or_else(refused)
 }
 
 /// After this alert.
@@ -104,6 +118,7 @@ mod tests {
     fn a_cursor_comes_back_as_it_was() {
         let id = Uuid::from_u128(0x1234);
         assert_eq!(to_id(List::Runs, &of_id(List::Runs, id)).unwrap(), id);
+        assert_eq!(to_number(List::SoftwareChanges, &of_number(List::SoftwareChanges, 7)).unwrap(), 7);
         let key = AlertKey { triggered_at: "2026-11-22T01:59:05.902118Z".parse().unwrap(), alert_id: id };
         assert_eq!(to_alert(&of_alert(key)).unwrap(), key);
     }
@@ -116,6 +131,7 @@ mod tests {
         let bare = URL_SAFE_NO_PAD.encode(Uuid::nil().as_bytes());
         for text in ["", "x", "%", &alert, &asset, &bare] {
             assert!(to_id(List::Runs, text).is_err(), "{text}");
+            assert!(to_number(List::SoftwareChanges, text).is_err(), "{text}");
         }
         assert!(to_id(List::Assets, &run).is_err());
         for text in ["", "x", &run, &asset, &far, &format!("{alert}AA")] {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use store::token::Permission::{AssetRead, AssetUpdate, SettingsRead, SettingsUpdate};
 
-use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, webhook};
+use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, software, webhook};
 use crate::route::Method::{Get, Patch, Post, Put};
 use crate::route::{Needs, Route};
 
@@ -24,7 +24,7 @@ macro_rules! tenant {
 
 /// The table.
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices()]
+    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices(), alerts(), programs()]
         .into_iter()
         .flatten()
         .collect()
@@ -104,6 +104,22 @@ fn syncs() -> Vec<Route> {
             UPDATE,
             ("sync_devices", "Read the devices of every mapped client"),
             runs::sync_devices,
+        )
+        .accepted(),
+        Route::new(
+            Post,
+            tactical!("/sync/software"),
+            UPDATE,
+            ("sync_software", "Read what is installed on the devices"),
+            runs::sync_software,
+        )
+        .accepted(),
+        Route::new(
+            Post,
+            tactical!("/sync/alerts"),
+            UPDATE,
+            ("sync_alerts", "Make what is open here and what is open in Tactical one"),
+            runs::sync_alerts,
         )
         .accepted(),
         Route::new(Get, tactical!("/runs"), READ, ("list_runs", "The syncs, the newest first"), runs::list),
@@ -195,6 +211,53 @@ fn devices() -> Vec<Route> {
     vec![
         Route::new(Get, tenant!("/assets"), read, ("list_assets", "The devices, page by page"), assets::list),
         Route::new(Get, tenant!("/assets/{asset}"), read, ("get_asset", "One device with its vitals"), assets::one),
+    ]
+}
+
+fn alerts() -> Vec<Route> {
+    let (read, update) = (Needs::Permission(AssetRead), Needs::Permission(AssetUpdate));
+    vec![
         Route::new(Get, tenant!("/alerts"), read, ("list_alerts", "The alerts, the newest first"), alerts::list),
+        Route::new(
+            Post,
+            tenant!("/alerts/{alert}/resolve"),
+            update,
+            ("resolve_alert", "Resolve an alert in Tactical, then here"),
+            alerts::resolve,
+        ),
+        Route::new(
+            Post,
+            tenant!("/alerts/{alert}/acknowledge"),
+            update,
+            ("acknowledge_alert", "Note that an alert was seen; Tactical hears nothing of it"),
+            alerts::acknowledge,
+        ),
+    ]
+}
+
+fn programs() -> Vec<Route> {
+    let read = Needs::Permission(AssetRead);
+    vec![
+        Route::new(
+            Get,
+            tenant!("/software"),
+            read,
+            ("list_software", "The programs by name, with the number of devices that have each"),
+            software::list,
+        ),
+        Route::new(
+            Get,
+            tenant!("/software/changes"),
+            read,
+            ("list_software_changes", "What was installed, updated or removed where, the newest first"),
+            software::changes,
+        ),
+        Route::new(
+            Get,
+            tenant!("/assets/{asset}/software"),
+            read,
+            ("list_asset_software", "What is installed on one device, by name"),
+            software::of_asset,
+        ),
     ]
 }

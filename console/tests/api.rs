@@ -206,6 +206,27 @@ async fn lists_refuse_what_they_do_not_take_and_end() {
 }
 
 #[tokio::test]
+async fn lists_of_software_refuse_what_they_do_not_take_and_end() {
+    let (world, token) = start().await;
+    let tenant = format!("/api/v1/tenants/{TENANT}");
+    for (path, name) in [
+        ("/software?q=%25&installed=true&limit=500", "software"),
+        ("/software/changes?change=removed&since=2026-01-01T00:00:00Z&limit=1", "changes"),
+    ] {
+        let empty = world.get(&token, &format!("{tenant}{path}")).await;
+        assert_eq!(empty.ok(), &json!({name: [], "next_cursor": null}), "{path}");
+    }
+    for path in
+        ["/software?cursor=x", "/software?installed=1", "/software/changes?change=lost", "/software/changes?cursor=x"]
+    {
+        world.get(&token, &format!("{tenant}{path}")).await.problem(400, "unreadable");
+    }
+    let far = "/software/changes?since=-6000-01-01T00:00:00Z";
+    world.get(&token, &format!("{tenant}{far}")).await.problem(422, "invalid");
+    world.get(&token, &format!("{tenant}/assets/{}/software", Uuid::nil())).await.problem(404, "not-found");
+}
+
+#[tokio::test]
 async fn there_is_nothing_to_confirm_or_merge_where_nothing_is() {
     let (world, token) = start().await;
     let confirm = "/organization-mappings/confirm";

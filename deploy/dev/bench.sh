@@ -2,9 +2,9 @@
 # production), unlike those of `./dev test`.
 # shellcheck shell=bash
 
-cmd_bench() { # devices [argument…]
-  local status name
-  [[ ${1:-} == devices ]] || die "unknown bench: ${1:-} (there is devices)"
+cmd_bench() { # devices|software [argument…]
+  local status name program what=${1:-}
+  [[ $what == devices || $what == software ]] || die "unknown bench: $what (there are devices, software)"
   shift
   make_dirs
   exec 9>"$STATE_DIR/bench.lock"
@@ -14,12 +14,19 @@ cmd_bench() { # devices [argument…]
   # what is measured must not depend on the settings of whoever runs it
   for name in "${!MUSTER_@}"; do unset "$name"; done
   step "building (the first time takes some minutes)"
-  cargo build --release --workspace --bins --locked || die "the build failed"
+  case $what in
+    devices) cargo build --release --workspace --bins --locked ;;
+    software) cargo build --release -p store --features testing --example first_ingest --locked ;;
+  esac || die "the build failed"
   trap 'bench_cleanup; exit 130' INT TERM HUP
   step "starting private servers"
   servers_start bench rabbitmq postgres || { bench_cleanup; die "the private servers did not start: $LOGS/bench-*.log"; }
+  case $what in
+    devices) program=$(binary bench-devices) ;;
+    software) program=$(binary examples/first_ingest) ;;
+  esac
   MUSTER_DATABASE_URL=$DATABASE_URL_PRIVATE/postgres MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL \
-    "$(binary bench-devices)" "$@" 9>&-
+    "$program" "$@" 9>&-
   status=$?
   bench_cleanup
   return "$status"

@@ -6,7 +6,9 @@ select
     (select count(*) from rmm_alerts where tenant = :'tenant' and status not in ('resolved', 'auto_resolved')),
     (select coalesce(ceil(extract(epoch from now() - min(available_at))), 0)::bigint from muster.outbox where available_at <= now()),
     (select count(*) from muster.parked),
-    assets.*
+    assets.*,
+    (select count(*) from software_catalog where tenant = :'tenant'),
+    (select count(*) from asset_software where tenant = :'tenant' and is_current)
 from (
     select count(*),
         count(distinct a.client_id),

@@ -65,6 +65,8 @@ connect_demo() {
   "$muster" mappings accept-proposals >>"$LOGS/demo.log" 2>&1 || demo_failed "its clients could not be mapped"
   step "syncing its devices"
   "$muster" sync devices --wait >>"$LOGS/demo.log" 2>&1 || demo_failed "its devices could not be synced"
+  step "reading what is installed on them"
+  "$muster" sync software --wait >>"$LOGS/demo.log" 2>&1 || demo_failed "its software could not be read"
 }
 
 demo_failed() { # why

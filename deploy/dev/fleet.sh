@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # In the order of starting, so that whoever is asked is there before whoever asks; they stop in the reverse one.
-CHILDREN=(alert-worker ingest-gateway tactical-simulator sync-worker console)
+CHILDREN=(alert-worker ingest-gateway tactical-simulator sync-worker inventory-worker console)
 DEMO=$STATE_DIR/demo.env
 STATE=$STATE_DIR/state
 ENV_FILE=$STATE_DIR/env
@@ -49,7 +49,7 @@ write_env() {
   (
     umask 077
     for name in MUSTER_DATABASE_URL MUSTER_AMQP_URL MUSTER_AMQP_ADMIN_URL MUSTER_GATEWAY_URL MUSTER_GATEWAY_ADMIN_URL \
-      MUSTER_CONSOLE_URL MUSTER_CONSOLE_ADMIN_URL MUSTER_TOKEN MUSTER_ALERT_WORKER_URL MUSTER_SYNC_WORKER_URL \
+      MUSTER_CONSOLE_URL MUSTER_CONSOLE_ADMIN_URL MUSTER_TOKEN MUSTER_ALERT_WORKER_URL MUSTER_SYNC_WORKER_URL MUSTER_INVENTORY_WORKER_URL \
       MUSTER_SIMULATOR_URL MUSTER_TENANT \
       MUSTER_WEBHOOK_SECRET MUSTER_HOOK_PEPPER MUSTER_VAULT_KEY MUSTER_VAULT_KEY_FILE MUSTER_OTLP_URL; do
       [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name//$'\n'/}"
@@ -74,11 +74,12 @@ start_servers() {
 
 choose_addresses() {
   choose_ports "$STATE_DIR/fleet.ports" GATEWAY_PORT GATEWAY_ADMIN_PORT WORKER_PORT SIMULATOR_PORT \
-    SYNC_WORKER_PORT CONSOLE_PORT CONSOLE_ADMIN_PORT
+    SYNC_WORKER_PORT CONSOLE_PORT CONSOLE_ADMIN_PORT INVENTORY_WORKER_PORT
   export MUSTER_GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
   export MUSTER_GATEWAY_ADMIN_URL=http://127.0.0.1:$GATEWAY_ADMIN_PORT
   export MUSTER_ALERT_WORKER_URL=http://127.0.0.1:$WORKER_PORT
   export MUSTER_SYNC_WORKER_URL=http://127.0.0.1:$SYNC_WORKER_PORT
+  export MUSTER_INVENTORY_WORKER_URL=http://127.0.0.1:$INVENTORY_WORKER_PORT
   export MUSTER_CONSOLE_URL=http://127.0.0.1:$CONSOLE_PORT
   export MUSTER_CONSOLE_ADMIN_URL=http://127.0.0.1:$CONSOLE_ADMIN_PORT
   export MUSTER_SIMULATOR_URL=http://127.0.0.1:$SIMULATOR_PORT
@@ -87,14 +88,18 @@ choose_addresses() {
 start_child() { # name
   : >"$LOGS/$1.log"
   case $1 in
+    # the simulated Tactical speaks plain HTTP on this machine, which nobody else's may
     alert-worker)
-      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "$(binary "$1")"
+      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_ALERT_WORKER_URL/readyz"
       ;;
-    # the simulated Tactical speaks plain HTTP on this machine, which nobody else's may
     sync-worker)
       spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$SYNC_WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
       wait_ready "$1" "$MUSTER_SYNC_WORKER_URL/readyz"
+      ;;
+    inventory-worker)
+      spawn "$1" env MUSTER_PROBE_LISTEN="127.0.0.1:$INVENTORY_WORKER_PORT" "${SIMULATED_TACTICAL[@]}" "$(binary "$1")"
+      wait_ready "$1" "$MUSTER_INVENTORY_WORKER_URL/readyz"
       ;;
     console)
       spawn "$1" env MUSTER_CONSOLE_LISTEN="127.0.0.1:$CONSOLE_PORT" \
@@ -294,7 +299,7 @@ finish() {
   step "stopping: first whoever sends, then whoever receives"
   printf 'stopping\n' >"$STATE"
   quiet_sender
-  for name in console sync-worker tactical-simulator ingest-gateway alert-worker; do stop_child "$name" "$GRACE_S"; done
+  for name in console inventory-worker sync-worker tactical-simulator ingest-gateway alert-worker; do stop_child "$name" "$GRACE_S"; done
   step "$(flow_line)"
   stop_fleet
   servers_stop up

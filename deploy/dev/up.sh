@@ -10,9 +10,10 @@ fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
 
 # The database's side of things. ALERTS_NEW were written since the start: the simulator begins anew, the database does not.
 # Sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED, ASSETS, ASSET_CLIENTS, ONLINE, OFFLINE, OVERDUE,
-# MISSING.
+# MISSING, PROGRAMS, INSTALLED.
 database_counts() {
-  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE MISSING <<<"$(ask_database -F ' ' \
+  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE MISSING \
+    PROGRAMS INSTALLED <<<"$(ask_database -F ' ' \
     -v tenant="$MUSTER_TENANT" -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
 }
 
@@ -61,7 +62,7 @@ flow_line() {
 
 # As they were read last: how old that is stands in each asset.
 assets_words() {
-  printf 'assets %s (%s)' "${ASSETS:-?}" "$(states_words)"
+  printf 'assets %s (%s), programs on them %s' "${ASSETS:-?}" "$(states_words)" "${INSTALLED:-?}"
 }
 
 # Those that are gone from Tactical only where there are any.
@@ -83,6 +84,7 @@ where() { # name
     ingest-gateway) printf '%s  turns webhooks into messages' "$MUSTER_GATEWAY_URL" ;;
     alert-worker) printf '%s  writes alerts to Postgres' "$MUSTER_ALERT_WORKER_URL" ;;
     sync-worker) printf '%s  reads clients and devices from Tactical' "$MUSTER_SYNC_WORKER_URL" ;;
+    inventory-worker) printf '%s  reads installed software from Tactical' "$MUSTER_INVENTORY_WORKER_URL" ;;
     console) printf '%s  the operators'"'"' API' "$MUSTER_CONSOLE_URL" ;;
     up-rabbitmq) printf '127.0.0.1:%s  carries the messages' "${MUSTER_AMQP_URL##*:}" ;;
     up-postgres) printf '127.0.0.1:%s  holds alerts and assets' "${MUSTER_DATABASE_URL##*:}" ;;
@@ -93,7 +95,7 @@ where() { # name
 process_rows() {
   local name pid names=(tactical-simulator ingest-gateway console)
   [[ ! -e $PIDS/up-rabbitmq ]] || names+=(up-rabbitmq)
-  names+=(alert-worker sync-worker)
+  names+=(alert-worker sync-worker inventory-worker)
   [[ ! -e $PIDS/up-postgres ]] || names+=(up-postgres)
   PROCESS_DEAD=()
   for name in "${names[@]}"; do
@@ -124,6 +126,7 @@ summary() {
   say "  webhooks sent by the simulated Tactical: ${SENT:-?}, accepted by the gateway: ${ACCEPTED:-?}"
   say "  alerts written since the start: ${ALERTS_NEW:-?}; in Postgres: ${ALERTS:-?}, of them open: ${ALERTS_OPEN:-?}"
   say "  assets of ${ASSET_CLIENTS:-?} clients: ${ASSETS:-?}; $(states_words)"
+  say "  programs: ${PROGRAMS:-?}, installed ${INSTALLED:-?} times"
   say "  messages waiting in the broker: ${queued:-?}, parked for a person to look at: ${PARKED:-?}"
   say "  oldest event still to be published: ${OUTBOX_OLDEST_S:-?} s; age of a message when the worker takes it: ${AGE_MS:-?} ms on average"
   say ""
@@ -135,8 +138,8 @@ where_to_look() {
   say "  the rows      ./dev psql -c 'select * from rmm_alerts order by updated_at desc limit 5'"
   [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
   say "  the API       curl -H \"Authorization: Bearer \$(head -n 1 .muster/token)\" $MUSTER_CONSOLE_URL/api/v1/tenants/$MUSTER_TENANT/integrations/tacticalrmm"
-  say "  the command   ./dev muster status (sync devices --wait, assets, mappings list, --help …); it is $(binary muster)"
-  say "  the metrics   /metrics of $MUSTER_GATEWAY_ADMIN_URL $MUSTER_CONSOLE_ADMIN_URL $MUSTER_ALERT_WORKER_URL $MUSTER_SYNC_WORKER_URL"
+  say "  the command   ./dev muster status (sync devices --wait, assets, software list, --help …); it is $(binary muster)"
+  say "  the metrics   /metrics of $MUSTER_GATEWAY_ADMIN_URL $MUSTER_CONSOLE_ADMIN_URL $MUSTER_ALERT_WORKER_URL $MUSTER_SYNC_WORKER_URL $MUSTER_INVENTORY_WORKER_URL"
   [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
   say "  the logs      ./dev logs [name] [-f]"
   say "  the settings  .muster/env (it holds secrets: keep it private). It is data, not a script; into a shell it goes with"

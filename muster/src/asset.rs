@@ -8,9 +8,6 @@ use uuid::Uuid;
 use crate::console::Flags;
 use crate::show::{print_json, print_table, text};
 
-/// Rows of a page; the console's own most.
-const PAGE_ROWS: u32 = 500;
-
 /// The flags of `assets`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Assets {
@@ -45,21 +42,7 @@ pub(crate) async fn run(flags: Assets) -> anyhow::Result<()> {
         ("q", flags.search),
     ];
     let console = flags.console.open()?;
-    let (mut rows, mut cursor, limit) = (Vec::new(), None::<String>, flags.limit as usize);
-    loop {
-        let page_rows = PAGE_ROWS.min((limit - rows.len()) as u32).to_string();
-        let paging = [("limit", Some(page_rows)), ("cursor", cursor.take())];
-        let pairs = filters.iter().chain(&paging).filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let mut page: Value = console.get(&format!("/assets?{query}")).await?;
-        if let Some(page) = page["assets"].as_array_mut() {
-            rows.append(page);
-        }
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() || rows.len() >= limit {
-            break;
-        }
-    }
+    let rows = console.pages("/assets", "assets", &filters, flags.limit).await?;
     if console.json {
         return Ok(print_json(&Value::Array(rows))?);
     }

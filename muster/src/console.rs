@@ -62,6 +62,9 @@ pub(crate) struct Refused {
     pub(crate) problem: Value,
 }
 
+/// Rows of a page; the console's own most.
+const PAGE_ROWS: usize = 500;
+
 impl Flags {
     /// A client that has checked nothing yet but what was given.
     ///
@@ -98,6 +101,34 @@ impl Console {
     /// As [`Console::send`].
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.send(Method::GET, path, None::<&()>).await
+    }
+
+    /// The rows of a paged list below the tenant's, `rows_max` at most; `name` is the answer's member that holds them.
+    ///
+    /// # Errors
+    /// As [`Console::send`].
+    pub(crate) async fn pages(
+        &self,
+        path: &str,
+        name: &str,
+        filters: &[(&str, Option<String>)],
+        rows_max: u32,
+    ) -> anyhow::Result<Vec<Value>> {
+        let (mut rows, mut cursor, rows_max) = (Vec::new(), None::<String>, rows_max as usize);
+        loop {
+            let page_rows = PAGE_ROWS.min(rows_max - rows.len()).to_string();
+            let paging = [("limit", Some(page_rows)), ("cursor", cursor.take())];
+            let pairs = filters.iter().chain(&paging).filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+            let mut page: Value = self.get(&format!("{path}?{query}")).await?;
+            if let Some(page) = page[name].as_array_mut() {
+                rows.append(page);
+            }
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || rows.len() >= rows_max {
+                return Ok(rows);
+            }
+        }
     }
 
     /// `POST`, with a body or none.

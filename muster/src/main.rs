@@ -1,5 +1,6 @@
 //! The operators' command: migrates the database, connects tenants, makes tokens, and speaks to the console's API.
 
+mod alert;
 mod asset;
 mod connect;
 mod console;
@@ -10,6 +11,7 @@ mod migrate;
 mod run;
 mod secret;
 mod show;
+mod software;
 mod sync;
 mod tenant;
 mod token;
@@ -55,7 +57,7 @@ enum Command {
     Status(console::Flags),
     /// Test the connection: what is wrong, and what to do
     Test(connect::Test),
-    /// Read clients or devices from Tactical now
+    /// Read clients, devices, their software or alerts from Tactical now
     Sync(sync::Sync),
     /// What syncs have done and are doing
     #[command(subcommand)]
@@ -68,6 +70,12 @@ enum Command {
     Merges(merge::Command),
     /// List the devices, with the age of their status
     Assets(asset::Assets),
+    /// What is installed on the devices, and what has changed
+    #[command(subcommand)]
+    Software(software::Command),
+    /// The alerts, and what a person does to one
+    #[command(subcommand)]
+    Alerts(alert::Command),
 }
 
 /// Commands that work on the database itself; its flags stand before the word that says what to do.
@@ -114,6 +122,8 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Mappings(command) => mapping::run(command).await,
         Command::Merges(command) => merge::run(command).await,
         Command::Assets(flags) => asset::run(flags).await,
+        Command::Software(command) => software::run(command).await,
+        Command::Alerts(command) => alert::run(command).await,
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) struct Run {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,
     pub(crate) missing: u64,
+    pub(crate) unverifiable: u64,
 }
 
 /// A part of a run: a client, or a site of a large one.
@@ -68,6 +69,7 @@ pub(crate) struct Part {
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
     pub(crate) missing: u64,
+    pub(crate) unverifiable: u64,
     pub(crate) error: Option<String>,
 }
 
@@ -109,11 +111,22 @@ impl Part {
         match &self.error {
             Some(error) => format!("{label}: {}: {}", self.state, safe(error)),
             None => format!(
-                "{label}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing",
-                self.state, self.seen, self.created, self.updated, self.unchanged, self.missing
+                "{label}: {}: {} seen, {} new, {} changed, {} unchanged, {} missing{}",
+                self.state,
+                self.seen,
+                self.created,
+                self.updated,
+                self.unchanged,
+                self.missing,
+                unverifiable(self.unverifiable)
             ),
         }
     }
+}
+
+/// What nobody can tell of, where there is any.
+pub(crate) fn unverifiable(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(", {count} not to be verified (the key does not see them)") }
 }
 
 impl Detail {

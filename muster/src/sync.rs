@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, Flags, INTEGRATION, Refused};
 use crate::mapping;
-use crate::run::{Detail, Part, Run};
+use crate::run::{Detail, Part, Run, unverifiable};
 use crate::show::print_json;
 
 /// Fast enough for an eye, slow enough for the console.
@@ -29,6 +29,10 @@ pub(crate) enum What {
     Clients,
     /// The devices of every mapped client
     Devices,
+    /// What is installed on the devices
+    Software,
+    /// The open alerts: what is open here and what is open in Tactical become one
+    Alerts,
 }
 
 /// The flags of `sync`.
@@ -59,6 +63,8 @@ pub(crate) async fn run(flags: Sync) -> anyhow::Result<()> {
     let word = match flags.what {
         What::Clients => "clients",
         What::Devices => "devices",
+        What::Software => "software",
+        What::Alerts => "alerts",
     };
     let started: Value = console.post(&format!("{INTEGRATION}/sync/{word}"), &json!({})).await?;
     let run_id = started["run_id"].as_str().context("the console named no run")?.to_owned();
@@ -115,11 +121,18 @@ fn why_nothing(mappings: &Value) -> &'static str {
 }
 
 /// What is said once of a run that nobody takes.
-fn untaken(run: &Run, waited: Duration) -> Option<&'static str> {
-    (run.state == "queued" && waited >= QUEUED_MAX).then_some(
-        "no worker has taken the run yet: is sync-worker running, and does it reach broker and database? Still waiting; \
-         Ctrl-C ends the waiting and leaves the run as it is",
-    )
+fn untaken(run: &Run, waited: Duration) -> Option<String> {
+    let worker = match run.kind.as_str() {
+        "software" => "inventory-worker",
+        "alerts" => "alert-worker",
+        _ => "sync-worker",
+    };
+    (run.state == "queued" && waited >= QUEUED_MAX).then(|| {
+        format!(
+            "no worker has taken the run yet: is {worker} running, and does it reach broker and database? Still waiting; \
+             Ctrl-C ends the waiting and leaves the run as it is"
+        )
+    })
 }
 
 /// A run that somebody waits for.
@@ -144,7 +157,7 @@ impl Watch<'_> {
                         return Ok(detail);
                     }
                     if let (false, Some(hint)) = (warned, untaken(&detail.run, began.elapsed())) {
-                        self.say(hint);
+                        self.say(&hint);
                         warned = true;
                     }
                 }
@@ -215,7 +228,7 @@ fn truth(detail: &Detail) -> String {
     let run = &detail.run;
     let took = run.took_s().map_or_else(String::new, |took_s| format!(" in {took_s:.1} s"));
     format!(
-        "{}{took}: {}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing",
+        "{}{took}: {}; {} seen: {} new, {} changed ({} moved), {} unchanged, {} missing{}",
         run.state,
         run.parts_words(" parts"),
         run.seen,
@@ -223,7 +236,8 @@ fn truth(detail: &Detail) -> String {
         run.updated,
         run.moved,
         run.unchanged,
-        run.missing
+        run.missing,
+        unverifiable(run.unverifiable)
     )
 }
 
@@ -257,6 +271,8 @@ mod tests {
     fn a_run_that_nobody_takes_is_told_of_after_ten_seconds() {
         let (queued, running) = (run("queued", 0, 0, 0), run("running", 1, 0, 0));
         assert_eq!(untaken(&queued, QUEUED_MAX - Duration::from_millis(1)), None);
+        let software = Run { kind: "software".to_owned(), ..queued.clone() };
+        assert!(untaken(&software, QUEUED_MAX).is_some_and(|said| said.contains("is inventory-worker running")));
         let said = untaken(&queued, QUEUED_MAX).expect("ten seconds are enough");
         assert!(said.contains("is sync-worker running") && said.contains("Ctrl-C"), "{said}");
         assert_eq!(untaken(&running, Duration::from_secs(600)), None);

@@ -262,6 +262,41 @@ fn assets_are_read_page_by_page_up_to_the_limit() {
 }
 
 #[test]
+fn software_is_listed_by_program_by_device_and_by_change() {
+    let asset = "00000000-0000-0000-0000-000000000007";
+    let version = |version: &str| json!({"version": version});
+    let console = StandIn::start(vec![
+        (
+            "GET",
+            "/software?q=fire&installed=true&limit=500",
+            200,
+            json!({"software": [{"name": "Firefox", "devices": 3}]}),
+        ),
+        (
+            "GET",
+            "/assets/00000000-0000-0000-0000-000000000007/software?gone=true&limit=500",
+            200,
+            json!({"software": [{"name": "Java", "versions": [version("8.10"), version("8.9")]}]}),
+        ),
+        (
+            "GET",
+            "/software/changes?change=updated&since=2026-01-01T00%3A00%3A00.000000Z&limit=100",
+            200,
+            json!({"changes": [{"name": "Git", "change": "updated", "previous_version": "1", "version": "2"}]}),
+        ),
+    ]);
+    for (arguments, said) in [
+        (&["list", "--search", "fire", "--installed", "true"][..], "Firefox"),
+        (&["list", "--asset", asset, "--gone"], "8.10, 8.9"),
+        (&["changes", "--change", "updated", "--since", "2026-01-01T00:00:00Z"], "Git"),
+    ] {
+        let output = console.muster(&[&["software"], arguments].concat());
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(output.status.success() && text.contains(said), "{arguments:?}: {text}{}", stderr(&output));
+    }
+}
+
+#[test]
 fn what_is_missing_is_said_in_a_line() {
     let console = StandIn { url: "http://127.0.0.1:1".to_owned(), asked: Asked::default() };
     let output = console.muster(&["status"]);

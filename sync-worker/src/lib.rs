@@ -1,17 +1,14 @@
 //! sync-worker: reads Tactical's clients and devices and writes them to Postgres.
 //!
 //! A run is planned by [`jobs::sync_devices`] into parts, one for each mapped client; each part streams its devices into
-//! batches that `store::device` merges. What an agent's fields mean is in [`device`] and [`os`], whether the server is still
-//! the same one in [`identity`]: all three are pure.
+//! batches that `store::device` merges. What an agent's fields mean is in [`device`] and [`os`], both pure; whether the server
+//! is still the same one in [`connection::identity`].
 
 pub mod device;
-pub mod failure;
-pub mod identity;
 pub mod jobs;
 pub mod os;
 pub mod plan;
 mod pull;
-mod server;
 mod sink;
 mod text;
 
@@ -46,16 +43,8 @@ pub async fn start(store: &Store, flags: &Flags) -> Result<Registry, String> {
     let registry = registry(store, &connections);
     Ok(match checked {
         VaultCheck::Sound => registry,
-        VaultCheck::DatabaseAway => registry.until_misfit(wrong_key(store.clone(), vault)),
+        VaultCheck::DatabaseAway => registry.until_misfit(connection::wrong_key(store.clone(), vault)),
     })
-}
-
-/// Ends with why the vault's key is the wrong one, once the database answers; with the right one it never ends.
-async fn wrong_key(store: Store, vault: Vault) -> String {
-    match connection::check_vault_when_back(&store, &vault).await {
-        Ok(()) => std::future::pending().await,
-        Err(error) => fault::chain(&error),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which parts a run over all devices has, and when a list is too short to be believed. Pure.
+//! Which parts a run over all devices has. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,6 @@ use tactical::Organization;
 pub const PART_DEVICES_MAX: i64 = 5_000;
 /// The same for the beta list, whose devices are a hundred times as large: 105 to 154 KB each.
 pub const BETA_PART_DEVICES_MAX: i64 = 500;
-
-/// How many of a list's devices may be absent before it counts as narrower than it should be: devices do go between two
-/// lists, but a twentieth of a fleet (and more than a handful) does not within minutes.
-const ABSENT_SHARE: usize = 20;
-const ABSENT_MIN: usize = 5;
 
 /// Why a client cannot be read that the list of clients lacks: it was deleted, or the role sees it no more.
 const NOT_SHOWN: &str = "Tactical does not show this client (any more); its devices stay as they are, save those that it \
@@ -74,13 +69,6 @@ fn expected(organization: &Organization) -> Option<i64> {
 
 fn bounded(count: i64) -> i32 {
     i32::try_from(count.max(0)).unwrap_or(i32::MAX)
-}
-
-/// Whether a list of `listed` devices is too short where `expected` were to be seen, so that nothing follows from a
-/// device's absence.
-#[must_use]
-pub fn is_narrow(listed: usize, expected: usize) -> bool {
-    expected > 0 && (listed == 0 || listed + ABSENT_MIN.max(expected / ABSENT_SHARE) < expected)
 }
 
 #[cfg(test)]
@@ -153,22 +141,5 @@ mod tests {
         let beta = parts(&wanted, &[organization(1, &[300, 201])], BETA_PART_DEVICES_MAX);
         assert_eq!(names(&beta), [("site:10".to_owned(), Some(300)), ("site:11".to_owned(), Some(201))]);
         assert_eq!(names(&parts(&wanted, &[bare], PART_DEVICES_MAX)), [("client:1".to_owned(), Some(12))]);
-    }
-
-    #[test]
-    fn a_list_is_narrow_when_more_than_a_few_are_absent() {
-        for (listed, expected, narrow) in [
-            (0, 0, false),
-            (0, 1, true),
-            (1, 6, false),
-            (1, 7, true),
-            (95, 100, false),
-            (94, 100, true),
-            (950, 1_000, false),
-            (949, 1_000, true),
-            (2_000, 1_000, false),
-        ] {
-            assert_eq!(is_narrow(listed, expected), narrow, "{listed} of {expected}");
-        }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use connection::Open;
+use connection::failure::Error;
 use store::device::{self, Batch, Device, DeviceType, Outcome, Source};
 use store::run::{Part, Scope};
 use store::{Left, Store};
@@ -14,7 +15,6 @@ use tactical::{AgentFilter, Monitoring};
 use tokio::sync::mpsc;
 
 use crate::device::{from_beta, from_row};
-use crate::failure::Error;
 use crate::sink::Sink;
 
 /// Devices of one page of the beta list, at 105 to 154 KB each: some 25 MB.
@@ -131,6 +131,6 @@ fn filter(scope: &Scope) -> Option<AgentFilter> {
             }),
             ..AgentFilter::default()
         }),
-        Scope::Clients | Scope::Confirm => None,
+        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
     }
 }

@@ -11,7 +11,11 @@ use worker::Registry;
 fn registries(store: &Store) -> Vec<Registry> {
     let connections =
         connection::Connections::new(store.clone(), tests::fleet::vault(), tests::fleet::tactical_config());
-    vec![alert_worker::registry(store), sync_worker::registry(store, &connections)]
+    vec![
+        alert_worker::registry(store, &connections),
+        sync_worker::registry(store, &connections),
+        inventory_worker::registry(store, &connections, inventory_worker::Limits::default()),
+    ]
 }
 
 /// A store that nobody asks anything.

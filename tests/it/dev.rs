@@ -14,7 +14,7 @@ set -uo pipefail
 for part in common psql setup servers demo fleet up; do source "$ROOT/deploy/dev/$part.sh"; done
 STATE=$SCENE/state ENV_FILE=$SCENE/env PIDS=$SCENE LOGS=$SCENE DEAD=()
 printf 'degraded\n' >"$STATE"; printf 'signal KILL\n' >"$PIDS/sync-worker.dead"; printf '1 0\n' >"$PIDS/sync-worker"
-for name in SIMULATOR GATEWAY GATEWAY_ADMIN CONSOLE CONSOLE_ADMIN ALERT_WORKER SYNC_WORKER; do
+for name in SIMULATOR GATEWAY GATEWAY_ADMIN CONSOLE CONSOLE_ADMIN ALERT_WORKER SYNC_WORKER INVENTORY_WORKER; do
   printf 'MUSTER_%s_URL=http://127.0.0.1:1\n' "$name"
 done >"$ENV_FILE"
 printf 'MUSTER_TENANT=t\nMUSTER_DATABASE_URL=postgres://x@h/d\nMUSTER_AMQP_URL=amqp://x@h/v\n' >>"$ENV_FILE"

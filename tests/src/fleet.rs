@@ -36,6 +36,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 pub struct Builder {
     workers: usize,
     sync_workers: usize,
+    inventory_workers: usize,
     console: bool,
     without_gateway: bool,
     private_broker: bool,
@@ -51,6 +52,7 @@ pub struct Fleet {
     gateway: Option<Program>,
     workers: Vec<Program>,
     sync_workers: Vec<Program>,
+    inventory_workers: Vec<Program>,
     console: Option<Program>,
     connection: Connection,
     environment: Vec<(String, String)>,
@@ -102,13 +104,6 @@ impl Builder {
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
-        self
-    }
-
-    /// So many sync workers; none by default, and then the refreshes that observed alerts ask for are left lying.
-    #[must_use]
-    pub fn sync_workers(mut self, count: usize) -> Self {
-        self.sync_workers = count;
         self
     }
 
@@ -171,6 +166,7 @@ impl Builder {
             gateway: None,
             workers: Vec::new(),
             sync_workers: Vec::new(),
+            inventory_workers: Vec::new(),
             console: None,
             connection,
             environment,
@@ -181,7 +177,7 @@ impl Builder {
             place,
             database,
         };
-        fleet.start_all(self.workers, self.sync_workers, !self.without_gateway).await;
+        fleet.start_all([self.workers, self.sync_workers, self.inventory_workers], !self.without_gateway).await;
         if self.console {
             fleet.start_console().await;
         }
@@ -217,15 +213,18 @@ impl Fleet {
         Builder::default()
     }
 
-    async fn start_all(&mut self, workers: usize, sync_workers: usize, gateway: bool) {
+    async fn start_all(&mut self, [workers, sync_workers, inventory_workers]: [usize; 3], gateway: bool) {
         // begun one after the other and awaited together: each spends a second on new queues
         let mut begun: Vec<Program> = (0..workers).map(|n| self.begin_worker("alert-worker", n)).collect();
         let mut syncing: Vec<Program> = (0..sync_workers).map(|n| self.begin_worker("sync-worker", n)).collect();
+        let mut taking: Vec<Program> =
+            (0..inventory_workers).map(|n| self.begin_worker("inventory-worker", n)).collect();
         let mut gateway = gateway.then(|| Program::begin("ingest-gateway", "ingest-gateway", &self.environment));
-        for program in begun.iter_mut().chain(&mut syncing).chain(&mut gateway) {
+        for program in begun.iter_mut().chain(&mut syncing).chain(&mut taking).chain(&mut gateway) {
             program.ready().await;
         }
-        (self.workers, self.sync_workers, self.gateway) = (begun, syncing, gateway);
+        (self.workers, self.sync_workers, self.inventory_workers) = (begun, syncing, taking);
+        self.gateway = gateway;
     }
 
     fn begin_worker(&self, program: &'static str, number: usize) -> Program {

@@ -86,6 +86,7 @@ pub fn fact(received: &Received<AlertObserved>) -> Fact {
             host_name: message.hostname.clone(),
             client_id: message.client_id.clone(),
             site_id: message.site_id.clone(),
+            ..Details::default()
         },
         odd: Vec::new(),
         raw: message.raw.clone(),

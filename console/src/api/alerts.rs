@@ -1,5 +1,9 @@
 //! Alerts.
 
+mod act;
+
+pub(crate) use act::{acknowledge, resolve};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use store::view::{self, AlertFilter, AlertKey};

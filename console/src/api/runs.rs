@@ -19,6 +19,8 @@ use crate::route::{NoBody, NoQuery};
 pub(crate) enum RunKind {
     Clients,
     Devices,
+    Software,
+    Alerts,
 }
 
 /// How far a run has come.
@@ -67,7 +69,7 @@ pub(crate) struct RunsQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Run {
     run_id: Uuid,
-    /// clients or devices
+    /// clients, devices, software or alerts
     kind: &'static str,
     /// queued, running, completed, partial or failed
     state: &'static str,
@@ -85,20 +87,22 @@ pub(crate) struct Run {
     parts_failed: i64,
     /// Devices that Tactical is expected to show.
     expected: Option<i64>,
-    /// Devices that it has shown.
+    /// Devices, or open alerts, that it has shown.
     seen: i64,
     created: i64,
     updated: i64,
     /// Came from another client; counted as updated too.
     moved: i64,
     unchanged: i64,
-    /// Newly known to be gone.
+    /// Devices that are newly known to be gone; alerts that were resolved here since Tactical has them open no more.
     missing: i64,
+    /// Alerts that were not shown and may be open all the same, since the key does not see their device; left as they are.
+    unverifiable: i64,
 }
 
 impl From<RunView> for Run {
     fn from(run: RunView) -> Self {
-        let Counts { expected, seen, created, updated, moved, unchanged, missing } = run.counts;
+        let Counts { expected, seen, created, updated, moved, unchanged, missing, unverifiable } = run.counts;
         Self {
             run_id: run.run_id,
             kind: run.kind.as_str(),
@@ -119,14 +123,15 @@ impl From<RunView> for Run {
             moved,
             unchanged,
             missing,
+            unverifiable,
         }
     }
 }
 
-/// A part of a run: a client, or a site of a large one.
+/// A part of a run: a client, a site of a large one, or the software of all devices.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Part {
-    /// clients; `client:<number>`; `site:<number>`; confirm
+    /// clients; `client:<number>`; `site:<number>`; confirm; software; `software:agents`; alerts
     name: String,
     /// What a person calls it: the client's name.
     label: String,
@@ -139,6 +144,7 @@ pub(crate) struct Part {
     moved: i64,
     unchanged: i64,
     missing: i64,
+    unverifiable: i64,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
@@ -147,7 +153,7 @@ pub(crate) struct Part {
 
 impl From<PartView> for Part {
     fn from(part: PartView) -> Self {
-        let Counts { expected, seen, created, updated, moved, unchanged, missing } = part.counts;
+        let Counts { expected, seen, created, updated, moved, unchanged, missing, unverifiable } = part.counts;
         Self {
             name: part.name,
             label: part.label,
@@ -159,6 +165,7 @@ impl From<PartView> for Part {
             moved,
             unchanged,
             missing,
+            unverifiable,
             started_at: part.started_at,
             finished_at: part.finished_at,
             error: part.error,
@@ -198,6 +205,8 @@ pub(crate) async fn list(call: Call, query: RunsQuery, _: NoBody) -> Result<Repl
         kind: query.kind.map(|kind| match kind {
             RunKind::Clients => Kind::Clients,
             RunKind::Devices => Kind::Devices,
+            RunKind::Software => Kind::Software,
+            RunKind::Alerts => Kind::Alerts,
         }),
         states: query.state.map(RunState::states).unwrap_or_default(),
         after: query.cursor.as_deref().map(|text| cursor::to_id(List::Runs, text)).transpose()?,
@@ -225,6 +234,26 @@ pub(crate) async fn sync_devices(call: Call, _: NoQuery, _: NoBody) -> Result<Re
     start(call, Kind::Devices).await
 }
 
+/// What is not read, where another server seems to answer.
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Clients => "clients",
+        Kind::Devices => "devices",
+        Kind::Software => "programs",
+        Kind::Alerts => "alerts",
+    }
+}
+
+/// `POST …/sync/software`.
+pub(crate) async fn sync_software(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Started>, Problem> {
+    start(call, Kind::Software).await
+}
+
+/// `POST …/sync/alerts`.
+pub(crate) async fn sync_alerts(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Started>, Problem> {
+    start(call, Kind::Alerts).await
+}
+
 async fn start(call: Call, kind: Kind) -> Result<Reply<Started>, Problem> {
     let store = &call.app.store;
     let found = connection::find(store, call.tenant).await?.ok_or_else(Problem::not_connected)?;
@@ -232,8 +261,8 @@ async fn start(call: Call, kind: Kind) -> Result<Reply<Started>, Problem> {
         let detail = "The connection is not active: no test has succeeded yet, or none since it was disconnected.";
         return Err(Problem::conflict(detail, "Test the connection; a test that succeeds makes it active."));
     }
-    if kind == Kind::Devices && found.held_at.is_some() {
-        let detail = "Another server seems to stand behind this connection, so no devices are read.";
+    if kind != Kind::Clients && found.held_at.is_some() {
+        let detail = format!("Another server seems to stand behind this connection, so no {} are read.", words(kind));
         let remedy = "Look at `organization-mappings`, which shows old and new clients, and confirm; where the URL was \
             changed since, sync the clients.";
         return Err(Problem::conflict(detail, remedy));

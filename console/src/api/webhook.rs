@@ -34,6 +34,20 @@ pub(crate) struct Webhook {
     previous_valid_until: Option<DateTime<Utc>>,
     /// Mistakes in the templates that call, as their calls showed them.
     template_mistakes: Vec<TemplateMistake>,
+    /// Calls that Tactical could not deliver, as the alerts that are open tell.
+    undelivered: Undelivered,
+}
+
+/// Webhooks that did not arrive. Their alerts were read from Tactical instead.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Undelivered {
+    /// Open alerts of which Tactical says that its call was refused, or reached nobody; whoever else its templates call
+    /// counts, too.
+    open_alerts: i32,
+    /// When the last such call was made.
+    last_at: Option<DateTime<Utc>>,
+    /// When that was looked at: by the last reconciliation that came to its end.
+    observed_at: Option<DateTime<Utc>>,
 }
 
 /// A mistake in a template.
@@ -92,6 +106,11 @@ pub(crate) async fn get(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Webho
         rotated_at: found.rotated_at,
         previous_valid_until: found.previous_valid_until,
         template_mistakes: found.findings.into_iter().map(TemplateMistake::from).collect(),
+        undelivered: Undelivered {
+            open_alerts: found.poll.undelivered,
+            last_at: found.poll.undelivered_at,
+            observed_at: found.poll.polled_at,
+        },
     }))
 }
 

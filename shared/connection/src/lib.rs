@@ -6,11 +6,14 @@
 //! [`Connections::try_out`] the same before anything is saved.
 
 mod error;
+pub mod failure;
+pub mod identity;
 mod login;
 mod open;
 mod outcome;
 mod probe;
 mod secrets;
+pub mod server;
 mod test;
 mod vault_check;
 mod version;
@@ -20,7 +23,7 @@ pub use open::Open;
 pub use outcome::Outcome;
 pub use secrets::{Shown, seal, unseal};
 pub use test::{TestReport, Trial};
-pub use vault_check::{VaultCheck, check_vault, check_vault_when_back};
+pub use vault_check::{VaultCheck, check_vault, check_vault_when_back, wrong_key};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -55,6 +55,15 @@ pub async fn check_vault_when_back(store: &Store, vault: &Vault) -> Result<(), E
     }
 }
 
+/// Ends with why the vault's key is the wrong one, once the database answers; with the right one it never ends. For whoever
+/// drains before it shuts down.
+pub async fn wrong_key(store: Store, vault: Vault) -> String {
+    match check_vault_when_back(&store, &vault).await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => fault::chain(&error),
+    }
+}
+
 fn judge(in_use: &[(String, i64)], vault: &Vault) -> Result<(), Error> {
     let say = |keys: &[&(String, i64)]| {
         let keys = keys.iter().map(|(key_id, secrets)| format!("key {key_id} ({secrets} secrets)"));

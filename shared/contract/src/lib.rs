@@ -4,9 +4,11 @@
 //! `golden/`; its job and the job's registry line live in the worker.
 
 pub mod alert_observed;
+pub mod alert_read;
 pub mod envelope;
 pub mod event;
 pub mod id;
+pub mod software_ingest;
 pub mod sync;
 pub mod topology;
 pub mod webhook;
@@ -15,7 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use alert_observed::AlertObserved;
+pub use alert_read::{AlertFetch, AlertReconcile};
 pub use envelope::Meta;
+pub use software_ingest::SoftwareIngest;
 pub use sync::{ClientsSync, DeviceRefresh, DevicesSync, RunPart};
 pub use topology::{Lane, Worker};
 
@@ -72,7 +76,7 @@ macro_rules! kinds {
     };
 }
 
-kinds![AlertObserved, ClientsSync, DevicesSync, DeviceRefresh];
+kinds![AlertObserved, AlertReconcile, AlertFetch, ClientsSync, DevicesSync, DeviceRefresh, SoftwareIngest];
 
 /// The kind of that name, if this build knows it.
 #[must_use]

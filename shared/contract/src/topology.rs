@@ -21,11 +21,13 @@ pub enum Worker {
     Alert,
     /// `sync-worker`.
     Sync,
+    /// `inventory-worker`.
+    Inventory,
 }
 
 impl Worker {
     /// Every worker that exists.
-    pub const ALL: &'static [Self] = &[Self::Alert, Self::Sync];
+    pub const ALL: &'static [Self] = &[Self::Alert, Self::Sync, Self::Inventory];
 
     /// The program's name, which its queues begin with.
     #[must_use]
@@ -33,6 +35,7 @@ impl Worker {
         match self {
             Self::Alert => "alert-worker",
             Self::Sync => "sync-worker",
+            Self::Inventory => "inventory-worker",
         }
     }
 }

@@ -43,6 +43,8 @@ mod link;
 mod name;
 mod observe;
 mod occurrence;
+mod person;
+mod poll;
 mod state;
 mod stored;
 mod view;
@@ -52,10 +54,14 @@ use tracing::{Span, info_span};
 use crate::Error;
 
 pub(crate) use event::outbox_row;
-pub use fact::{Details, Fact, Odd, Said, Severity};
+pub use fact::{Details, Fact, Odd, Said, Severity, Snooze};
 pub use link::{Agent, link};
 pub(crate) use link::{link_assets, link_until};
 pub use observe::{Observed, Outcome, observe};
+pub use person::{One, acknowledge, find};
+pub use poll::{
+    LastPoll, OPEN_ALERTS_MAX, OpenAlert, Polled, begin_poll, end_poll, last_poll, news, note_agents, open_before,
+};
 pub use state::DIGESTS_MAX;
 
 /// How often a transaction that met a merge, or an asset that was just deleted, is tried before the runner hears of it.

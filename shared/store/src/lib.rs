@@ -27,6 +27,7 @@ pub mod parked;
 pub mod pepper;
 pub mod run;
 pub mod secret;
+pub mod software;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

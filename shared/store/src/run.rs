@@ -21,7 +21,7 @@ mod view;
 
 pub use end::fail;
 pub(crate) use end::fail_open;
-pub use fence::{Fence, PartFence};
+pub use fence::{Fence, PartFence, Step, count};
 pub use part::{
     NewPart, Part, begin_part, fail_part, finish_part, leave_part, note_part_trouble, note_run_trouble, plan,
 };
@@ -29,7 +29,8 @@ pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};
 pub use view::{Counts, PartView, RunFilter, RunView, get, page};
 
-pub(crate) use fence::{Step, advance, hold, hold_batch, hold_part};
+pub(crate) use fence::{Held, advance, hold, hold_batch, hold_part};
+pub(crate) use part::go_on_from;
 
 /// What a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,22 +39,31 @@ pub enum Kind {
     Clients,
     /// Devices.
     Devices,
+    /// What is installed on the devices.
+    Software,
+    /// Alerts.
+    Alerts,
 }
 
 impl Kind {
+    /// Every kind that there is a job for.
+    pub const ALL: &'static [Self] = &[Self::Clients, Self::Devices, Self::Software, Self::Alerts];
+
     /// The word in `muster.run.kind`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Clients => "clients",
             Self::Devices => "devices",
+            Self::Software => "software",
+            Self::Alerts => "alerts",
         }
     }
 
     /// The kind of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Clients, Self::Devices].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 }
 

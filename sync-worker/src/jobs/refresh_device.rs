@@ -4,6 +4,7 @@
 //! a refresh fails: the next sync reads the device as well.
 
 use connection::Connections;
+use connection::failure::{self, Error, Verdict};
 use contract::DeviceRefresh;
 use fault::{Class, Classify as _, JobError};
 use futures_util::future::join_all;
@@ -12,7 +13,6 @@ use store::{Store, agent, organization};
 use worker::{Done, Job, Outcome, Received};
 
 use crate::device::from_detail;
-use crate::failure::{self, Error, Verdict};
 
 /// The job.
 #[derive(Debug, Clone)]

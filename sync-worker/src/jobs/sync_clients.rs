@@ -1,14 +1,12 @@
 //! `clients.sync.v1`: Tactical's clients and sites become organisation mappings. One run with one part.
 
-use connection::Connections;
+use connection::failure::{self, Concerns, Error, Verdict};
+use connection::{Connections, server};
 use contract::ClientsSync;
 use fault::JobError;
 use store::run::{self, Fence, NewPart, Scope, Taken};
 use store::{Store, organization};
 use worker::{Done, Job, Outcome, Received};
-
-use crate::failure::{self, Concerns, Error, Verdict};
-use crate::server;
 
 /// The job.
 #[derive(Debug, Clone)]

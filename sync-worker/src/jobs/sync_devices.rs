@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use connection::{Connections, Open};
+use connection::failure::{self, Concerns, Error, Verdict};
+use connection::{Connections, Open, server};
 use contract::{DevicesSync, RunPart};
 use fault::JobError;
 use store::connection::DeviceSource;
@@ -15,9 +16,8 @@ use store::run::{self, Fence, Part, Scope, Taken};
 use store::{Left, Store, organization};
 use worker::{Done, Job, Outcome, Received};
 
-use crate::failure::{self, Concerns, Error, Verdict};
+use crate::plan;
 use crate::pull::{Pull, Pulled};
-use crate::{plan, server};
 
 /// Devices that are asked for one by one in a run: a hundred small requests, and the rest in the runs after it.
 const STRAYS_ASKED_MAX: usize = 100;
@@ -144,7 +144,9 @@ impl SyncDevices {
         match &part.scope {
             Scope::Confirm => self.confirm(&open, part).await,
             Scope::Client(_) | Scope::Site(..) => self.read(&open, part).await,
-            Scope::Clients => Ok(Done::Discarded("superseded")),
+            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => {
+                Ok(Done::Discarded("superseded"))
+            }
         }
     }
 
@@ -175,7 +177,7 @@ impl SyncDevices {
                 organization::find_client(&self.store, settings.tenant, settings.integration_id, site, None).await?
             }
             Scope::Client(id) => Some(id.clone()),
-            Scope::Clients | Scope::Confirm => None,
+            Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
         };
         let Some(client) = client else { return Err(Error::Doubtful(UNKNOWN_SITE.to_owned())) };
         let fetched_at = self.store.database_now().await?;
@@ -190,7 +192,7 @@ impl SyncDevices {
             Pulled::Left(left) => return self.end_left(part, left).await,
         };
         let expected = part.expected.and_then(|expected| usize::try_from(expected).ok()).unwrap_or_default();
-        if plan::is_narrow(seen.len(), expected) {
+        if server::is_narrow(seen.len(), expected) {
             let listed = seen.len();
             return Err(Error::Doubtful(format!("Tactical lists {listed} of {expected} devices: {NOT_MARKED}")));
         }
@@ -209,7 +211,7 @@ impl SyncDevices {
         let listed: HashSet<String> = server::agents(open).await?.into_keys().collect();
         let view = run::get(&self.store, run.tenant, run.run_id).await?;
         let seen = view.map_or(0, |(view, _)| usize::try_from(view.counts.seen).unwrap_or_default());
-        if (listed.is_empty() && strays.has_candidates) || plan::is_narrow(listed.len(), seen) {
+        if (listed.is_empty() && strays.has_candidates) || server::is_narrow(listed.len(), seen) {
             let listed = listed.len();
             return Err(Error::Doubtful(format!(
                 "Tactical lists {listed} devices where it has just shown {seen}: {NOT_MARKED}"

@@ -23,6 +23,7 @@ impl Drop for Fleet {
         let queues = self.queues();
         let mut workers = std::mem::take(&mut self.workers);
         workers.append(&mut self.sync_workers);
+        workers.append(&mut self.inventory_workers);
         let (url, database_url) = (self.amqp().url().to_owned(), self.database.url().to_owned());
         let expected = self.expected.clone();
         // `drop` cannot await; what is asked anew there belongs to another runtime

@@ -34,7 +34,7 @@ impl Fleet {
         let mut left = ending::left(self.amqp(), &self.queues()).await;
         left.retain(|(_, depth)| *depth != Some(0));
         let mut in_hand = Vec::new();
-        for worker in self.workers.iter().chain(&self.sync_workers) {
+        for worker in self.workers.iter().chain(&self.sync_workers).chain(&self.inventory_workers) {
             in_hand.extend(unsettled(worker).await);
         }
         if due.is_none() && left.is_empty() && in_hand.is_empty() {

@@ -14,11 +14,28 @@ use store::tenant::{self, NewConnection};
 use uuid::Uuid;
 use vault::Vault;
 
-use super::{Fleet, Program, VAULT_KEY};
+use super::{Builder, Fleet, Program, VAULT_KEY};
 use crate::process::Process;
 use crate::{DEADLINE, until};
 
-/// The sync workers.
+/// How many.
+impl Builder {
+    /// So many sync workers; none by default, and then the refreshes that observed alerts ask for are left lying.
+    #[must_use]
+    pub fn sync_workers(mut self, count: usize) -> Self {
+        self.sync_workers = count;
+        self
+    }
+
+    /// So many inventory workers; none by default.
+    #[must_use]
+    pub fn inventory_workers(mut self, count: usize) -> Self {
+        self.inventory_workers = count;
+        self
+    }
+}
+
+/// The workers that sync.
 impl Fleet {
     /// Starts one more sync worker; its place in [`Fleet::sync_worker`].
     ///
@@ -46,6 +63,25 @@ impl Fleet {
     /// If there is none.
     pub fn sync_worker(&mut self, place: usize) -> &mut Process {
         self.sync_workers[place].process()
+    }
+
+    /// An inventory worker, by the order of starting; one that was ended keeps its place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn inventory_worker(&mut self, place: usize) -> &mut Process {
+        self.inventory_workers[place].process()
+    }
+
+    /// Starts one more inventory worker; its place in [`Fleet::inventory_worker`].
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn add_inventory_worker(&mut self) -> usize {
+        let mut worker = self.begin_worker("inventory-worker", self.inventory_workers.len());
+        worker.ready().await;
+        self.inventory_workers.push(worker);
+        self.inventory_workers.len() - 1
     }
 
     /// Where a sync worker serves its probes: `http://127.0.0.1:1234`.

@@ -5,7 +5,7 @@ select
     r.finished_at, r.error,
     p.parts as "parts!", p.parts_done as "parts_done!", p.parts_failed as "parts_failed!", p.expected,
     p.seen as "seen!", p.created as "created!", p.updated as "updated!", p.moved as "moved!",
-    p.unchanged as "unchanged!", p.missing as "missing!"
+    p.unchanged as "unchanged!", p.missing as "missing!", p.unverifiable as "unverifiable!"
 from muster.run r
 cross join lateral (
     select
@@ -18,7 +18,8 @@ cross join lateral (
         coalesce(sum(updated), 0) as updated,
         coalesce(sum(moved), 0) as moved,
         coalesce(sum(unchanged), 0) as unchanged,
-        coalesce(sum(missing), 0) as missing
+        coalesce(sum(missing), 0) as missing,
+        coalesce(sum(unverifiable), 0) as unverifiable
     from muster.run_part
     where tenant = r.tenant and run_id = r.run_id
 ) p

@@ -205,7 +205,7 @@ impl Change {
             device_name: view.host_name.as_deref(),
             triggered_at: view.opening_at,
             resolved_at,
-            metadata: json!({ "check_id": view.check_id, "client_id": view.client_id, "site_id": view.site_id }),
+            metadata: metadata(view),
             dedup_key: &view.dedup_key,
             occurrence_count: self.occurrence,
         })
@@ -234,6 +234,19 @@ impl Change {
         let own = self.transitions().into_iter().map(event);
         own.chain(self.doubles.iter().filter_map(farewell)).map(|event| (event, self.traceparent.clone())).collect()
     }
+}
+
+/// What has no column of its own. What nobody said stands in it only where readers have always found it.
+fn metadata(view: &View) -> serde_json::Value {
+    let mut metadata = json!({ "check_id": view.check_id, "client_id": view.client_id, "site_id": view.site_id });
+    if let Some(snooze) = &view.snooze {
+        metadata["snoozed"] = json!(snooze != "off");
+        metadata["snoozed_until"] = json!(Some(snooze).filter(|text| !matches!(text.as_str(), "on" | "off")));
+    }
+    if let Some(hidden) = view.hidden {
+        metadata["hidden"] = json!(hidden);
+    }
+    metadata
 }
 
 /// A double leaves its readers with a last word, or they would hold it open for ever.

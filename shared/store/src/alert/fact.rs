@@ -1,6 +1,6 @@
 //! One fact about one alert: who said what, when, about which alert.
 
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
 use contract::id;
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub enum Said {
     Resolve,
     /// A poll's answer showed it open.
     PolledOpen,
+    /// A poll's answer showed it as resolved: it opened and closed while nobody looked.
+    PolledClosed,
     /// A poll's answer lacked it, and the reconciliation has made sure that this means resolved.
     Absent,
 }
@@ -26,6 +28,7 @@ impl Said {
             Self::Open => "open",
             Self::Resolve => "resolve",
             Self::PolledOpen => "polled_open",
+            Self::PolledClosed => "polled_closed",
             Self::Absent => "absent",
         }
     }
@@ -89,6 +92,32 @@ pub struct Details {
     pub client_id: Option<String>,
     /// Tactical's number of the site, as text.
     pub site_id: Option<String>,
+    /// Whether a person put it off, in Tactical.
+    pub snooze: Option<Snooze>,
+    /// Whether Tactical's dashboard leaves it out.
+    pub hidden: Option<bool>,
+}
+
+/// Whether an alert is put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Snooze {
+    /// It is not.
+    Off,
+    /// It is, without an end.
+    On,
+    /// It is, until then.
+    Until(DateTime<Utc>),
+}
+
+impl Snooze {
+    /// As it stands among the details: `off`, `on`, or the time.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::On => "on".to_owned(),
+            Self::Until(until) => until.to_rfc3339_opts(SecondsFormat::Micros, true),
+        }
+    }
 }
 
 /// Why the bytes of a request are kept.
@@ -240,7 +269,7 @@ impl Fact {
         let text = |text: &Option<String>| text.as_ref().map(|text| format!("+{text}")).unwrap_or_default();
         let time = self.alert_time.map(|time| time.timestamp_micros().to_string());
         let severity = self.details.severity.map(|severity| severity.as_str().to_owned());
-        let parts = [
+        let mut parts = vec![
             self.said.as_str().to_owned(),
             self.at.timestamp_micros().to_string(),
             self.needs_fetch.to_string(),
@@ -255,6 +284,9 @@ impl Fact {
             text(&self.details.client_id),
             text(&self.details.site_id),
         ];
+        // younger than the others: a fact that does not say them keeps the digest that it had
+        parts.extend(self.details.snooze.map(|snooze| format!("snooze {}", snooze.text())));
+        parts.extend(self.details.hidden.map(|hidden| format!("hidden {hidden}")));
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         u64::from_str_radix(&id::of(&parts)[..16], 16).expect("an id is hexadecimal digits")
     }

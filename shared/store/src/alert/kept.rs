@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use contract::AlertFetch;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -11,12 +12,15 @@ use super::fact::{Fact, Odd};
 use crate::Error;
 use crate::error::Attempt;
 use crate::integration::{self, Finding};
+use crate::outbox::NewRow;
 
 /// What odd webhooks that were not kept before ask for.
 #[derive(Default)]
 pub(crate) struct Wishes {
     /// Agents to be read: those of hints, which name no alert.
     pub(crate) refreshes: Vec<(Uuid, Uuid, String)>,
+    /// Numbered alerts whose webhooks were broken, to be read.
+    pub(crate) fetches: Vec<Fact>,
     findings: Vec<Finding>,
     reconciles: Vec<(Uuid, Uuid)>,
 }
@@ -40,6 +44,9 @@ pub(crate) async fn keep(connection: &mut PgConnection, facts: &[Fact]) -> Resul
         if fact.needs_fetch || is_hint {
             wishes.reconciles.push((tenant, integration_id));
         }
+        if fact.needs_fetch && fetched_number(fact).is_some() {
+            wishes.fetches.push(fact.clone());
+        }
         if is_hint && !fact.agent_id.is_empty() {
             wishes.refreshes.push((tenant, integration_id, fact.agent_id.clone()));
         }
@@ -53,6 +60,25 @@ impl Wishes {
         integration::note_findings(connection, &self.findings).await?;
         integration::note_reconcile(connection, &self.reconciles).await
     }
+}
+
+/// Tactical's number of an alert that can be asked for by it.
+fn fetched_number(fact: &Fact) -> Option<i64> {
+    let number = fact.number.as_ref()?;
+    number.parse().ok().filter(|parsed: &i64| *parsed > 0 && parsed.to_string() == *number)
+}
+
+/// The messages that ask for alerts to be read.
+pub(crate) fn fetches(facts: &[Fact]) -> Vec<NewRow> {
+    let rows = facts.iter().filter_map(|fact| {
+        let (integration_id, number) = (fact.integration_id, fetched_number(fact)?);
+        let payload = AlertFetch { integration_id, number, agent_id: fact.agent_id.clone() };
+        // the webhook's own moment tells its wish from the next one's
+        let stamp = fact.at.timestamp_micros().to_be_bytes();
+        let identity = [integration_id.as_bytes().as_slice(), &number.to_be_bytes(), &stamp];
+        Some(NewRow::message(fact.tenant, &identity, &payload, None))
+    });
+    rows.collect()
 }
 
 async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> Result<HashSet<(Uuid, Uuid, i64)>, Error> {

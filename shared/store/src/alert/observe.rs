@@ -108,7 +108,8 @@ async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After)
         write(&mut transaction, &changes, now).await?;
     }
     let odd = odd(facts, &outcomes);
-    let events = finish(&mut transaction, &changes, &odd).await?;
+    let has_api = |fact: &Fact| connections.get(&(fact.tenant, fact.integration_id)).is_some_and(|it| it.has_api);
+    let events = finish(&mut transaction, &changes, &odd, has_api).await?;
     transaction.commit().await.attempt("commit alerts")?;
     Ok((Observed { outcomes, events }, after))
 }
@@ -240,8 +241,14 @@ async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<
 }
 
 /// Notes what is to be read, and writes what leaves; how many events.
-async fn finish(connection: &mut PgConnection, changes: &[Change], odd: &[Fact]) -> Result<u64, Error> {
-    let wishes = kept::keep(connection, odd).await?;
+async fn finish(
+    connection: &mut PgConnection,
+    changes: &[Change],
+    odd: &[Fact],
+    has_api: impl Fn(&Fact) -> bool,
+) -> Result<u64, Error> {
+    let mut wishes = kept::keep(connection, odd).await?;
+    wishes.fetches.retain(has_api);
     let mut refreshes = wishes.refreshes.clone();
     refreshes.extend(changes.iter().flat_map(|change| change.refreshes.iter().cloned()));
     refreshes.retain(|(_, _, agent_id)| !agent_id.is_empty());
@@ -250,6 +257,7 @@ async fn finish(connection: &mut PgConnection, changes: &[Change], odd: &[Fact])
     let rows: Vec<_> = events.iter().map(|(event, trace)| event::outbox_row(event, trace.clone())).collect();
     let written =
         outbox::insert(connection, &rows).instrument(statement("INSERT", "muster.outbox", rows.len())).await?;
+    outbox::insert(connection, &kept::fetches(&wishes.fetches)).await?;
     wishes.note(connection).await?;
     Ok(written)
 }

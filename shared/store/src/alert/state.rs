@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Details, Fact, Key, Said};
+use super::fact::{Details, Fact, Key, Said, Snooze};
 
 /// Digests kept per alert: 1 KiB. Tactical says two things about an alert, the reconciliation speaks only of what changed;
 /// whoever says more than this about one alert pushes the oldest out. A copy of a fact that was pushed out raises the
@@ -60,6 +60,10 @@ pub(crate) enum Field {
     Client,
     #[serde(rename = "s")]
     Site,
+    #[serde(rename = "z")]
+    Snooze,
+    #[serde(rename = "i")]
+    Hidden,
 }
 
 /// One detail as the best source told it. The order of the fields is the order of precedence, the value breaks ties.
@@ -80,8 +84,10 @@ pub(crate) struct DetailsTold(pub(crate) BTreeMap<Field, Told>);
 
 impl DetailsTold {
     fn of(fact: &Fact) -> Self {
-        let rank = u8::from(fact.said == Said::PolledOpen && fact.alert_time.is_some());
-        let Details { severity, message, alert_type, check_id, host_name, client_id, site_id } = fact.details.clone();
+        let is_poll = matches!(fact.said, Said::PolledOpen | Said::PolledClosed);
+        let rank = u8::from(is_poll && fact.alert_time.is_some());
+        let Details { severity, message, alert_type, check_id, host_name, client_id, site_id, snooze, hidden } =
+            fact.details.clone();
         let told = [
             (Field::Agent, Some(fact.agent_id.clone()).filter(|agent| !agent.is_empty())),
             (Field::Severity, severity.map(|severity| severity.as_str().to_owned())),
@@ -91,6 +97,8 @@ impl DetailsTold {
             (Field::HostName, host_name),
             (Field::Client, client_id),
             (Field::Site, site_id),
+            (Field::Snooze, snooze.map(Snooze::text)),
+            (Field::Hidden, hidden.map(|hidden| hidden.to_string())),
         ];
         let at = fact.at.timestamp_micros();
         Self(told.into_iter().filter_map(|(field, value)| Some((field, Told(rank, at, value?)))).collect())
@@ -213,6 +221,7 @@ fn stamps_of(fact: &Fact, is_device: bool) -> Stamps {
         Said::Open if is_device => (stamps.opened_at, stamps.open_polled_at) = (at, at),
         Said::Open => stamps.opened_at = at,
         Said::PolledOpen => (stamps.opened_at, stamps.open_polled_at) = (at, at),
+        Said::PolledClosed => (stamps.opened_at, stamps.absent_at) = (at, at),
         Said::Resolve => stamps.resolve_said_at = at,
         Said::Absent => stamps.absent_at = at,
     }
@@ -229,7 +238,8 @@ mod tests {
     use super::*;
 
     fn fact(rng: &mut StdRng) -> State {
-        let said = [Said::Open, Said::Resolve, Said::PolledOpen, Said::Absent][rng.random_range(0..4)];
+        let said =
+            [Said::Open, Said::Resolve, Said::PolledOpen, Said::PolledClosed, Said::Absent][rng.random_range(0..5)];
         let time = |at_s| DateTime::from_timestamp(at_s, 0).expect("it is a time");
         let fact = Fact {
             tenant: Uuid::nil(),

@@ -26,6 +26,9 @@ pub(crate) struct View {
     pub(crate) check_id: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) site_id: Option<String>,
+    /// `off`, `on`, or until when.
+    pub(crate) snooze: Option<String>,
+    pub(crate) hidden: Option<bool>,
     pub(crate) dedup_key: String,
 }
 
@@ -63,6 +66,8 @@ pub(crate) fn view(state: &State) -> Option<View> {
         check_id: detail(state, Field::Check),
         client_id: detail(state, Field::Client),
         site_id: detail(state, Field::Site),
+        snooze: detail(state, Field::Snooze),
+        hidden: detail(state, Field::Hidden).map(|word| word == "true"),
         dedup_key: String::new(),
     };
     view.dedup_key = dedup_key(&view);
@@ -145,6 +150,8 @@ mod tests {
             check_id: None,
             client_id: None,
             site_id: None,
+            snooze: None,
+            hidden: None,
             dedup_key: String::new(),
         }
     }

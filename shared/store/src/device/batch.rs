@@ -99,7 +99,7 @@ fn step(batch: &Batch, merged: &Merged) -> Step {
         updated: merged.updated + merged.seen_again,
         moved: merged.moved,
         unchanged: merged.unchanged + merged.older,
-        missing: 0,
+        ..Step::default()
     }
 }
 

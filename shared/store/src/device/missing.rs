@@ -57,7 +57,9 @@ async fn known(
     let (client, site, kind) = match scope {
         Scope::Client(client) => (Some(client.as_str()), None, None),
         Scope::Site(site, kind) => (None, Some(site.as_str()), kind.map(super::DeviceType::as_str)),
-        Scope::Clients | Scope::Confirm => return Ok(Vec::new()),
+        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => {
+            return Ok(Vec::new());
+        }
     };
     let (tenant, run_id) = (fence.run.tenant, fence.run.run_id);
     sqlx::query_file_as!(
@@ -86,7 +88,7 @@ async fn client(
     let site = match scope {
         Scope::Client(client) => return Ok(Some(client.clone())),
         Scope::Site(site, _) => site,
-        Scope::Clients | Scope::Confirm => return Ok(None),
+        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => return Ok(None),
     };
     sqlx::query_scalar!(
         "select external_client_id from muster.site where tenant = $1 and integration_id = $2 and site_id = $3",

@@ -8,7 +8,7 @@ use super::audit;
 use crate::alert::{self, outbox_row};
 use crate::audit::Entry;
 use crate::error::Attempt;
-use crate::{Error, Store, lock, outbox};
+use crate::{Error, Store, lock, outbox, software};
 
 /// What became of an accepted proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,7 @@ async fn drop_asset(connection: &mut PgConnection, tenant: Uuid, pair: &Pair) ->
     .execute(&mut *connection)
     .await
     .attempt("drop the link of the new asset")?;
+    software::forget(connection, tenant, asset_id).await?;
     let dropped = sqlx::query!("delete from assets where tenant = $1 and asset_id = $2", tenant, asset_id);
     match dropped.execute(connection).await {
         Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Err(Error::Refused {

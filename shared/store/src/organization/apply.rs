@@ -48,9 +48,9 @@ pub async fn apply_clients(
             seen: listed.len(),
             created: applied.created,
             updated: applied.updated,
-            moved: 0,
             unchanged: applied.unchanged,
             missing: applied.vanished,
+            ..Step::default()
         };
         run::advance(&mut transaction, fence, &step, None).await?;
         transaction.commit().await.attempt("commit clients")?;

@@ -54,7 +54,7 @@ pub(super) async fn end_if_done(
             false => 0,
         };
         if parts.has_candidates || strays > 0 {
-            add_confirm(connection, fence, held.integration_id).await?;
+            add_confirm(connection, fence, held).await?;
             return Ok(None);
         }
     }
@@ -72,7 +72,7 @@ pub(super) async fn end_if_done(
     Ok(Some(state))
 }
 
-async fn add_confirm(connection: &mut PgConnection, fence: &Fence, integration_id: Uuid) -> Result<(), Error> {
+async fn add_confirm(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<(), Error> {
     sqlx::query!(
         "insert into muster.run_part (tenant, run_id, name, label)
          values ($1, $2, 'confirm', 'devices that were not listed') on conflict (tenant, run_id, name) do nothing",
@@ -82,7 +82,8 @@ async fn add_confirm(connection: &mut PgConnection, fence: &Fence, integration_i
     .execute(&mut *connection)
     .await
     .attempt("add the part that confirms")?;
-    outbox::insert(connection, &[message(fence, integration_id, "confirm")]).await.map(drop)
+    let confirm: Vec<_> = message(fence, held, "confirm", "").into_iter().collect();
+    outbox::insert(connection, &confirm).await.map(drop)
 }
 
 /// Which parts failed, and why.

@@ -5,9 +5,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::Kind;
-use crate::Error;
 use crate::error::Attempt;
 use crate::lock::{self, Left};
+use crate::{Error, Store};
 
 /// A run as one worker took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,15 +99,35 @@ pub(crate) async fn hold_batch(connection: &mut PgConnection, fence: &PartFence)
     Ok(hold_run(connection, &fence.run).await?.is_some() && hold_part(connection, fence).await?.is_some())
 }
 
-/// Rows that one transaction adds to its part.
-#[derive(Default)]
-pub(crate) struct Step {
-    pub(crate) seen: usize,
-    pub(crate) created: usize,
-    pub(crate) updated: usize,
-    pub(crate) moved: usize,
-    pub(crate) unchanged: usize,
-    pub(crate) missing: usize,
+/// Rows that one transaction adds to its part; what they are says [`super::Counts`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of Counts")]
+pub struct Step {
+    pub seen: usize,
+    pub created: usize,
+    pub updated: usize,
+    pub moved: usize,
+    pub unchanged: usize,
+    pub missing: usize,
+    pub unverifiable: usize,
+}
+
+/// Adds rows to a part whose own writes need no fence, since they are facts that hold whoever tells them. `false`: the part
+/// is somebody else's or has ended; then nothing more is to be written.
+///
+/// # Errors
+/// What the database said.
+pub async fn count(store: &Store, fence: &PartFence, step: &Step) -> Result<bool, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt("begin to note a part's progress")?;
+        if hold(&mut transaction, &fence.run).await?.is_none() || hold_part(&mut transaction, fence).await?.is_none() {
+            return Ok(false);
+        }
+        advance(&mut transaction, fence, step, None).await?;
+        transaction.commit().await.attempt("commit a part's progress")?;
+        Ok(true)
+    };
+    store.within("note a part's progress", store.work_ends(), work).await
 }
 
 /// Adds rows to a part, in the transaction that wrote them. `fetched_at`: when they were asked for.
@@ -121,7 +141,8 @@ pub(crate) async fn advance(
     sqlx::query!(
         "update muster.run_part
          set seen = seen + $5, created = created + $6, updated = updated + $7, moved = moved + $8,
-             unchanged = unchanged + $9, missing = missing + $10, fetched_at = least(fetched_at, $11)
+             unchanged = unchanged + $9, missing = missing + $10, unverifiable = unverifiable + $11,
+             fetched_at = least(fetched_at, $12)
          where tenant = $1 and run_id = $2 and name = $3 and attempt = $4",
         fence.run.tenant,
         fence.run.run_id,
@@ -133,6 +154,7 @@ pub(crate) async fn advance(
         count(step.moved),
         count(step.unchanged),
         count(step.missing),
+        count(step.unverifiable),
         fetched_at
     )
     .execute(&mut *connection)

@@ -1,6 +1,6 @@
 //! Parts: planned, begun, and ended one by one.
 
-use contract::{DevicesSync, RunPart};
+use contract::{DevicesSync, RunPart, SoftwareIngest};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -35,11 +35,13 @@ pub struct Part {
     pub label: String,
     /// How many devices it is expected to show.
     pub expected: Option<i32>,
+    /// How far it has come, where it is done in steps; its counts go on from there.
+    pub cursor: Option<String>,
 }
 
 /// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
-/// each open part of a devices run gets its message. One that is planned as failed has ended. With nothing open the run ends
-/// here. `false`: the run is somebody else's, or ended; nothing was written.
+/// each open part of a run of more than one message gets its message. One that is planned as failed has ended. With nothing
+/// open the run ends here. `false`: the run is somebody else's, or ended; nothing was written.
 ///
 /// # Errors
 /// What the database said.
@@ -54,9 +56,7 @@ pub async fn plan(store: &Store, fence: &Fence, parts: &[NewPart]) -> Result<boo
             fence.run_id
         );
         trouble.execute(&mut *transaction).await.attempt("forget what kept a run from its plan")?;
-        if held.kind == Kind::Devices {
-            send_open(&mut transaction, fence, held.integration_id).await?;
-        }
+        send_open(&mut transaction, fence, &held).await?;
         touch(&mut transaction, fence).await?;
         end::end_if_done(&mut transaction, fence, &held).await?;
         transaction.commit().await.attempt("commit a plan")?;
@@ -103,32 +103,60 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
     .map(drop)
 }
 
-async fn send_open(connection: &mut PgConnection, fence: &Fence, integration_id: Uuid) -> Result<(), Error> {
+async fn send_open(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<(), Error> {
     let names = sqlx::query_scalar!(
         "select name from muster.run_part where tenant = $1 and run_id = $2 and state = 'open' order by name",
         fence.tenant,
         fence.run_id
     );
     let names = names.fetch_all(&mut *connection).await.attempt("read the open parts of a run")?;
-    let rows: Vec<NewRow> = names.iter().map(|name| message(fence, integration_id, name)).collect();
+    let rows: Vec<NewRow> = names.iter().filter_map(|name| message(fence, held, name, "")).collect();
     outbox::insert(connection, &rows).await.map(drop)
 }
 
-/// A part's message.
-pub(super) fn message(fence: &Fence, integration_id: Uuid, name: &str) -> NewRow {
-    let part = RunPart { epoch: fence.epoch, name: name.to_owned() };
-    let payload = DevicesSync { integration_id, run_id: fence.run_id, part: Some(part) };
-    NewRow::message(
-        fence.tenant,
-        &[fence.run_id.as_bytes(), &fence.epoch.to_be_bytes(), name.as_bytes()],
-        &payload,
-        None,
+/// A part's message; `None`: runs of the kind have but their own. `cursor` tells the steps of a part apart.
+pub(super) fn message(fence: &Fence, held: &Held, name: &str, cursor: &str) -> Option<NewRow> {
+    let part = Some(RunPart { epoch: fence.epoch, name: name.to_owned() });
+    let (integration_id, run_id, tenant) = (held.integration_id, fence.run_id, fence.tenant);
+    let epoch = fence.epoch.to_be_bytes();
+    let identity: [&[u8]; 4] = [run_id.as_bytes(), &epoch, name.as_bytes(), cursor.as_bytes()];
+    match held.kind {
+        Kind::Clients | Kind::Alerts => None,
+        // a part without steps has had this identity from the beginning
+        Kind::Devices => {
+            Some(NewRow::message(tenant, &identity[..3], &DevicesSync { integration_id, run_id, part }, None))
+        }
+        Kind::Software => {
+            Some(NewRow::message(tenant, &identity, &SoftwareIngest { integration_id, run_id, part }, None))
+        }
+    }
+}
+
+/// Notes how far a part has come and sends the message of its next step, in the transaction that wrote the step before. The
+/// part is held.
+pub(crate) async fn go_on_from(
+    connection: &mut PgConnection,
+    fence: &PartFence,
+    held: &Held,
+    cursor: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update muster.run_part set cursor = $4 where tenant = $1 and run_id = $2 and name = $3",
+        fence.run.tenant,
+        fence.run.run_id,
+        fence.name,
+        cursor
     )
+    .execute(&mut *connection)
+    .await
+    .attempt(format!("note how far part {} has come", fence.name))?;
+    let next: Vec<NewRow> = message(&fence.run, held, &fence.name, cursor).into_iter().collect();
+    outbox::insert(connection, &next).await.map(drop)
 }
 
 /// Begins a part, or begins it anew: the attempt before can write nothing more. What it has read is read again and counted
-/// anew; what it has created, moved or marked is done, and stays counted. `None`: the part or its run has ended, or the run
-/// is somebody else's.
+/// anew, unless the part goes on from a cursor; what it has created, moved or marked is done, and stays counted. `None`: the
+/// part or its run has ended, or the run is somebody else's.
 ///
 /// # Errors
 /// What the database said.
@@ -142,9 +170,12 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         let row = sqlx::query!(
             "update muster.run_part
              set attempt = attempt + 1, started_at = clock_timestamp(), fetched_at = null,
-                 seen = 0, updated = 0, unchanged = 0
+                 seen = case when cursor is null then 0 else seen end,
+                 updated = case when cursor is null then 0 else updated end,
+                 unchanged = case when cursor is null then 0 else unchanged end,
+                 unverifiable = case when cursor is null then 0 else unverifiable end
              where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
-             returning attempt, label, expected",
+             returning attempt, label, expected, cursor",
             fence.tenant,
             fence.run_id,
             name
@@ -154,7 +185,7 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         touch(&mut transaction, fence).await?;
         transaction.commit().await.attempt("commit a part's beginning")?;
         let fence = PartFence { run: fence.clone(), name: name.to_owned(), attempt: row.attempt };
-        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected }))
+        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected, cursor: row.cursor }))
     };
     store.within("begin a part", store.work_ends(), work).await
 }

@@ -13,8 +13,14 @@ pub enum Scope {
     Client(String),
     /// `site:<number>[:server|:workstation]`: one site's devices, or those of one type.
     Site(String, Option<DeviceType>),
+    /// `alerts`: all open alerts.
+    Alerts,
     /// `confirm`: every agent's id, to tell which devices are gone.
     Confirm,
+    /// `software`: the one list of what every agent has installed.
+    Software,
+    /// `software:agents`: the same, asked from agent to agent.
+    SoftwareByAgent,
 }
 
 impl Scope {
@@ -24,7 +30,10 @@ impl Scope {
         let mut words = name.split(':');
         let scope = match (words.next()?, words.next(), words.next()) {
             ("clients", None, None) => Self::Clients,
+            ("alerts", None, None) => Self::Alerts,
             ("confirm", None, None) => Self::Confirm,
+            ("software", None, None) => Self::Software,
+            ("software", Some("agents"), None) => Self::SoftwareByAgent,
             ("client", Some(id), None) if !id.is_empty() => Self::Client(id.to_owned()),
             ("site", Some(id), None) if !id.is_empty() => Self::Site(id.to_owned(), None),
             ("site", Some(id), Some(kind)) if !id.is_empty() => {
@@ -40,7 +49,10 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clients => f.write_str("clients"),
+            Self::Alerts => f.write_str("alerts"),
             Self::Confirm => f.write_str("confirm"),
+            Self::Software => f.write_str("software"),
+            Self::SoftwareByAgent => f.write_str("software:agents"),
             Self::Client(id) => write!(f, "client:{id}"),
             Self::Site(id, None) => write!(f, "site:{id}"),
             Self::Site(id, Some(kind)) => write!(f, "site:{id}:{}", kind.as_str()),
@@ -57,6 +69,9 @@ mod tests {
         for scope in [
             Scope::Clients,
             Scope::Confirm,
+            Scope::Software,
+            Scope::SoftwareByAgent,
+            Scope::Alerts,
             Scope::Client("7".to_owned()),
             Scope::Site("8".to_owned(), None),
             Scope::Site("8".to_owned(), Some(DeviceType::Server)),
@@ -64,7 +79,7 @@ mod tests {
         ] {
             assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
         }
-        for name in ["", "client", "client:", "clients:7", "site:8:tablet", "site:8:server:9", "tick"] {
+        for name in ["", "client", "client:", "clients:7", "site:8:tablet", "site:8:server:9", "software:1", "tick"] {
             assert_eq!(Scope::parse(name), None, "{name}");
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::{ClientsSync, DevicesSync};
+use contract::{AlertReconcile, ClientsSync, DevicesSync, SoftwareIngest};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -156,6 +156,10 @@ async fn send(
     let row = match kind {
         Kind::Clients => NewRow::message(tenant, &identity, &ClientsSync { integration_id, run_id }, None),
         Kind::Devices => NewRow::message(tenant, &identity, &DevicesSync { integration_id, run_id, part: None }, None),
+        Kind::Software => {
+            NewRow::message(tenant, &identity, &SoftwareIngest { integration_id, run_id, part: None }, None)
+        }
+        Kind::Alerts => NewRow::message(tenant, &identity, &AlertReconcile { integration_id, run_id }, None),
     };
     outbox::insert(connection, &[row]).await.map(drop)
 }

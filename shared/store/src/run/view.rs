@@ -6,23 +6,25 @@ use uuid::Uuid;
 use super::{Kind, PartState, State};
 use crate::{Error, Store};
 
-/// Rows of a part, or of all parts of a run. A part's are those of its current attempt.
+/// Rows of a part, or of all parts of a run: devices, or alerts. A part's are those of its current attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Devices that Tactical is expected to show, where that is known.
+    /// How many Tactical is expected to show, where that is known.
     pub expected: Option<i64>,
-    /// Devices that it has shown.
+    /// How many it has shown.
     pub seen: i64,
-    /// Assets made or adopted.
+    /// Assets made or adopted; alerts that were not known.
     pub created: i64,
-    /// Assets of which anything was written.
+    /// Assets or alerts of which anything was written.
     pub updated: i64,
     /// Assets that came from another client; they count as updated too.
     pub moved: i64,
-    /// Devices of which nothing was written.
+    /// Devices or alerts of which nothing was written.
     pub unchanged: i64,
-    /// Devices that are newly known to be gone.
+    /// Devices that are newly known to be gone; alerts that are no longer open and were resolved here.
     pub missing: i64,
+    /// Alerts that were not shown and may be open all the same: the key does not see their device.
+    pub unverifiable: i64,
 }
 
 /// A run.
@@ -88,7 +90,7 @@ pub struct PartView {
 pub async fn get(store: &Store, tenant: Uuid, run_id: Uuid) -> Result<Option<(RunView, Vec<PartView>)>, Error> {
     let Some(run) = read(store, tenant, Some(run_id), &RunFilter::default(), 1).await?.pop() else { return Ok(None) };
     let rows = sqlx::query!(
-        "select name, label, state, attempt, expected, seen, created, updated, moved, unchanged, missing, started_at,
+        "select name, label, state, attempt, expected, seen, created, updated, moved, unchanged, missing, unverifiable, started_at,
                 finished_at, error
          from muster.run_part where tenant = $1 and run_id = $2 order by label, name",
         tenant,
@@ -108,6 +110,7 @@ pub async fn get(store: &Store, tenant: Uuid, run_id: Uuid) -> Result<Option<(Ru
             moved: row.moved.into(),
             unchanged: row.unchanged.into(),
             missing: row.missing.into(),
+            unverifiable: row.unverifiable.into(),
         },
         started_at: row.started_at,
         finished_at: row.finished_at,
@@ -176,6 +179,7 @@ async fn read(
             moved: row.moved,
             unchanged: row.unchanged,
             missing: row.missing,
+            unverifiable: row.unverifiable,
         },
     });
     Ok(runs.collect())

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::alert::{LastPoll, last_poll};
 use crate::hook::PROVIDER;
 use crate::{Error, Store};
 
@@ -17,6 +18,8 @@ pub struct Webhook {
     pub previous_valid_until: Option<DateTime<Utc>>,
     /// Mistakes in the templates that call it.
     pub findings: Vec<TemplateFinding>,
+    /// What the last reconciliation found of calls that did not arrive.
+    pub poll: LastPoll,
 }
 
 /// A mistake in a template.
@@ -56,10 +59,12 @@ pub async fn webhook(store: &Store, tenant: Uuid) -> Result<Option<Webhook>, Err
         row.integration_id
     );
     let findings = store.run(what(), findings.fetch_all(store.pool())).await?;
+    let poll = last_poll(store, tenant, row.integration_id).await?;
     Ok(Some(Webhook {
         integration_id: row.integration_id,
         rotated_at: row.rotated_at,
         previous_valid_until: row.previous_valid_until,
         findings,
+        poll,
     }))
 }

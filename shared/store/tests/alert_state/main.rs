@@ -5,6 +5,7 @@ mod claims;
 mod limits;
 mod linking;
 mod model;
+mod poll;
 mod property;
 mod race;
 mod world;

@@ -69,7 +69,7 @@ fn names(fact: &Fact) -> BTreeSet<String> {
 
 fn row(facts: &[Fact], assets: &BTreeMap<String, Uuid>) -> Option<Row> {
     let sound: Vec<&Fact> = facts.iter().filter(|fact| !(fact.needs_fetch && fact.said == Said::Resolve)).collect();
-    let is_open = |fact: &&&Fact| matches!(fact.said, Said::Open | Said::PolledOpen);
+    let is_open = |fact: &&&Fact| matches!(fact.said, Said::Open | Said::PolledOpen | Said::PolledClosed);
     let newest = sound.iter().filter_map(|fact| fact.alert_time).max();
     let opening = sound.iter().filter(|fact| fact.alert_time == newest && newest.is_some()).filter(is_open);
     let opening = opening.map(|fact| fact.at).min();
@@ -80,7 +80,7 @@ fn row(facts: &[Fact], assets: &BTreeMap<String, Uuid>) -> Option<Row> {
     let counted: Vec<&Fact> = sound.iter().filter(counts).copied().collect();
     let greatest = |said: &[Said]| counted.iter().filter(|fact| said.contains(&fact.said)).map(|fact| fact.at).max();
     let opened_at = opening.or(counted.iter().filter(is_open).map(|fact| fact.at).min());
-    let closed_at = greatest(&[Said::Resolve, Said::Absent]);
+    let closed_at = greatest(&[Said::Resolve, Said::Absent, Said::PolledClosed]);
     let resolved_at = closed_at.filter(|at| Some(*at) >= greatest(&[Said::PolledOpen]));
     let agent_id = best(&counted, |fact| Some(fact.agent_id.clone()));
     let check_id = best(&counted, |fact| fact.details.check_id.clone());
@@ -111,8 +111,7 @@ fn row(facts: &[Fact], assets: &BTreeMap<String, Uuid>) -> Option<Row> {
 
 /// What the best source said: a poll before a webhook, then the later, then the greater value.
 fn best(facts: &[&Fact], said: impl Fn(&Fact) -> Option<String>) -> Option<String> {
-    let told = facts
-        .iter()
-        .filter_map(|fact| Some((fact.said == Said::PolledOpen && fact.alert_time.is_some(), fact.at, said(fact)?)));
+    let is_poll = |fact: &Fact| matches!(fact.said, Said::PolledOpen | Said::PolledClosed) && fact.alert_time.is_some();
+    let told = facts.iter().filter_map(|fact| Some((is_poll(fact), fact.at, said(fact)?)));
     told.max().map(|(_, _, value)| value)
 }

@@ -53,11 +53,20 @@ fn facts(world: &World, rng: &mut StdRng) -> Vec<Fact> {
 }
 
 fn fact(world: &World, rng: &mut StdRng, number: i64, agent: &str, alert_time_s: i64) -> Fact {
-    let said = *[Said::Open, Said::Open, Said::Open, Said::Resolve, Said::Resolve, Said::PolledOpen, Said::Absent]
-        .choose(rng)
-        .unwrap();
+    let said = *[
+        Said::Open,
+        Said::Open,
+        Said::Open,
+        Said::Resolve,
+        Said::Resolve,
+        Said::PolledOpen,
+        Said::PolledClosed,
+        Said::Absent,
+    ]
+    .choose(rng)
+    .unwrap();
     let names = match said {
-        Said::PolledOpen => (true, true),
+        Said::PolledOpen | Said::PolledClosed => (true, true),
         Said::Absent => (true, rng.random_bool(0.5)),
         // the last is a hint
         Said::Open | Said::Resolve => {
@@ -79,6 +88,8 @@ fn fact(world: &World, rng: &mut StdRng, number: i64, agent: &str, alert_time_s:
         check_id: word(&["", "", "17"]),
         host_name: word(&["", "PC-1", "PC-2"]),
         client_id: None,
+        snooze: None,
+        hidden: None,
         site_id: None,
     };
     fact.details.severity = *[None, Some(Severity::Minor), Some(Severity::Critical)].choose(rng).unwrap();

@@ -1,4 +1,6 @@
-//! Why a job failed, in words for the person who asked for the sync, and when a part is given up.
+//! Why a job that reads Tactical failed, in words for the person who asked for the sync, and when a part is given up.
+//!
+//! Every worker judges by this: what one of them parks, another one must not try for ever.
 
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// The connection cannot be used.
     #[error(transparent)]
-    Connection(connection::Error),
+    Connection(crate::Error),
     /// Tactical did not answer as it should; with what a person can do.
     #[error("{error}. {}", error.remedy())]
     Tactical {
@@ -45,11 +47,11 @@ impl From<tactical::Error> for Error {
     }
 }
 
-impl From<connection::Error> for Error {
-    fn from(error: connection::Error) -> Self {
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Self {
         match error {
-            connection::Error::Tactical(error) => Self::Tactical { error },
-            connection::Error::Store(error) => Self::Store(error),
+            crate::Error::Tactical(error) => Self::Tactical { error },
+            crate::Error::Store(error) => Self::Store(error),
             error => Self::Connection(error),
         }
     }
@@ -67,7 +69,7 @@ impl Classify for Error {
 }
 
 /// What follows from a failure.
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// The runner decides: try again, or call `fail_run`.
     Pass(JobError),
     /// The part or run has failed for good, with this cause.
@@ -76,7 +78,8 @@ pub(crate) enum Verdict {
 
 /// Judges a failure. A permanent error would be parked by the runner, and its run would stay open; one that needs a person
 /// is told at once, by whoever still holds the run. Both are given up here.
-pub(crate) fn judge(error: Error, meta: &Meta) -> Verdict {
+#[must_use]
+pub fn judge(error: Error, meta: &Meta) -> Verdict {
     let is_over = match error.class() {
         Class::Permanent | Class::NeedsAttention => true,
         Class::Retryable { after: Some(_) } => age(meta) >= AGE_MAX,
@@ -89,14 +92,16 @@ pub(crate) fn judge(error: Error, meta: &Meta) -> Verdict {
 }
 
 /// Whom a failed attempt concerns.
-pub(crate) enum Concerns<'a> {
+pub enum Concerns<'a> {
+    /// The run, which could not be planned.
     Run(&'a Fence),
+    /// One of its parts.
     Part(&'a PartFence),
 }
 
 /// Tells whoever looks at the run why its last attempt came to nothing. Where that cannot be told at once the run is none the
 /// worse; a database that is away is not even asked, since the job's time limit must not make an attempt of the outage.
-pub(crate) async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
+pub async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
     if matches!(error.class(), Class::Outage | Class::Contention) {
         return;
     }
@@ -113,7 +118,8 @@ pub(crate) async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
 }
 
 /// Why a message is not even begun: it never came to an answer, by a time limit or a panic, or its process died with it.
-pub(crate) fn exhausted(meta: &Meta) -> Option<String> {
+#[must_use]
+pub fn exhausted(meta: &Meta) -> Option<String> {
     (meta.attempt >= ATTEMPTS_MAX).then(|| {
         let reason = meta.reason.as_deref().map_or("no reason is known", cause);
         format!("given up after {} attempts: {reason}", meta.attempt)
@@ -121,7 +127,8 @@ pub(crate) fn exhausted(meta: &Meta) -> Option<String> {
 }
 
 /// The cause without the class's word that the runner puts before it.
-pub(crate) fn cause(reason: &str) -> &str {
+#[must_use]
+pub fn cause(reason: &str) -> &str {
     reason.split_once(": ").map_or(reason, |(_, cause)| cause)
 }
 

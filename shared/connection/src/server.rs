@@ -1,24 +1,37 @@
-//! What a server shows of its clients, once it is known to be the server that the mappings were made for.
+//! What a server shows of its clients, once it is known to be the server that the mappings were made for, and when a list
+//! of it is too short to be believed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use connection::Open;
 use store::organization::{self, Held, HeldClient, Look};
 use store::{Left, Store};
 use tactical::Organization;
 use tokio::time::Instant;
 
+use crate::Open;
 use crate::failure::Error;
 use crate::identity::{self, Clients, Listed};
 
 /// Why nothing is read while a person has not decided.
-pub(crate) const HELD: &str = "another Tactical server seems to answer than the one that the clients were mapped for: \
+pub const HELD: &str = "another Tactical server seems to answer than the one that the clients were mapped for: \
     compare both sides and confirm which it is; until then nothing is imported";
 
 /// Why nothing is read of a URL that nobody has compared.
 const UNCONFIRMED: &str = "the connection's URL was changed, and it is not known yet whether the same Tactical server \
     answers there: sync the clients";
+
+/// How many of a list's devices may be absent before it counts as narrower than it should be: devices do go between two
+/// lists, but a twentieth of a fleet (and more than a handful) does not within minutes.
+const ABSENT_SHARE: usize = 20;
+const ABSENT_MIN: usize = 5;
+
+/// Whether a list of `listed` devices is too short where `expected` were to be seen, so that nothing follows from a
+/// device's absence.
+#[must_use]
+pub fn is_narrow(listed: usize, expected: usize) -> bool {
+    expected > 0 && (listed == 0 || listed + ABSENT_MIN.max(expected / ABSENT_SHARE) < expected)
+}
 
 /// Reads all clients. Where they differ from the known ones, or the URL is a new one, the agents decide whether it is
 /// another server; then the connection is held with both sides for a person to decide, and nothing may be read. Where it is
@@ -26,7 +39,7 @@ const UNCONFIRMED: &str = "the connection's URL was changed, and it is not known
 ///
 /// # Errors
 /// [`Error::Doubtful`] where the connection is held, now or from before; otherwise why there is no answer.
-pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organization>, Error> {
+pub async fn clients(store: &Store, open: &Open) -> Result<Vec<Organization>, Error> {
     let (tenant, integration_id) = (open.settings().tenant, open.settings().integration_id);
     let look = organization::look(store, tenant, integration_id).await?.unwrap_or_default();
     // what answers is behind the URL of the moment when it was opened, whatever stands there by now
@@ -61,7 +74,10 @@ pub(crate) async fn clients(store: &Store, open: &Open) -> Result<Vec<Organizati
 }
 
 /// All agents that the server shows.
-pub(crate) async fn agents(open: &Open) -> Result<Listed, Error> {
+///
+/// # Errors
+/// Why there is no whole answer.
+pub async fn agents(open: &Open) -> Result<Listed, Error> {
     let mut stream = open.call(async |client| client.brief_agents().await).await?;
     let mut agents = Listed::new();
     while let Some(agent) = stream.next().await {
@@ -76,15 +92,15 @@ const ASKING_MAX: Duration = Duration::from_secs(10);
 
 /// Those of the agents that Tactical says do not exist. One that the key may not see is answered otherwise, so that this is
 /// no guess. The asking ends after [`ASKING_MAX`], or where the server does not answer as it should: a later run goes on.
-pub(crate) async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashSet<String> {
+pub async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashSet<String> {
     let (mut gone, ends) = (HashSet::new(), Instant::now() + ASKING_MAX);
     for agent_id in agent_ids {
         let asked = agent_id.as_str();
         let asking = open.call(async |client| client.agent(asked).await);
         let Ok(answer) = tokio::time::timeout_at(ends, asking).await else { break };
         match answer {
-            Err(connection::Error::Tactical(error)) if error.is_no_such_agent() => drop(gone.insert(agent_id)),
-            Ok(_) | Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => {}
+            Err(crate::Error::Tactical(error)) if error.is_no_such_agent() => drop(gone.insert(agent_id)),
+            Ok(_) | Err(crate::Error::Tactical(tactical::Error::Forbidden { .. })) => {}
             Err(error) => {
                 tracing::warn!(
                     agent.id = asked,
@@ -99,7 +115,8 @@ pub(crate) async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -
 }
 
 /// What the store takes.
-pub(crate) fn organizations(shown: &[Organization]) -> Vec<organization::Organization> {
+#[must_use]
+pub fn organizations(shown: &[Organization]) -> Vec<organization::Organization> {
     let site = |site: &tactical::Site| organization::Site {
         id: site.id,
         name: site.name.clone(),
@@ -115,7 +132,8 @@ pub(crate) fn organizations(shown: &[Organization]) -> Vec<organization::Organiz
 }
 
 /// Why nothing may be written (any more), in words.
-pub(crate) fn left(left: Left) -> Error {
+#[must_use]
+pub fn left(left: Left) -> Error {
     let words = match left {
         Left::Held => HELD,
         Left::Unconfirmed => UNCONFIRMED,
@@ -144,5 +162,27 @@ fn held(look: Look, url: &str, shown: &[Organization]) -> Held {
         new_url: Some(url.to_owned()),
         old: side(look.clients, &|_| None),
         new: side(names, &|id| counts.get(id).copied().flatten()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_narrow_when_more_than_a_few_are_absent() {
+        for (listed, expected, narrow) in [
+            (0, 0, false),
+            (0, 1, true),
+            (1, 6, false),
+            (1, 7, true),
+            (95, 100, false),
+            (94, 100, true),
+            (950, 1_000, false),
+            (949, 1_000, true),
+            (2_000, 1_000, false),
+        ] {
+            assert_eq!(is_narrow(listed, expected), narrow, "{listed} of {expected}");
+        }
     }
 }

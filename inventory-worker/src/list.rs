@@ -1,0 +1,113 @@
+//! The one list of everything: read, gathered into batches, and merged while the reading goes on.
+//!
+//! One batch is read while another one waits and a third is merged: the memory is that of three batches, whatever the fleet's
+//! size, and a database that does not keep up slows the server's answer down.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use connection::Open;
+use connection::failure::Error;
+use store::run::Part;
+use store::software::{self, Batch, Outcome, Report};
+use store::{Left, Store};
+use tokio::sync::mpsc;
+
+use crate::report;
+
+/// Programs of one transaction: those of some 60 full machines, in statements of 10,000 rows.
+const BATCH_PROGRAMS_MAX: usize = 10_000;
+/// Reports of one transaction, where they are short.
+const BATCH_REPORTS_MAX: usize = 1_000;
+
+/// How the reading of the list ended.
+pub(crate) enum Pulled {
+    /// All of it is written; so many agents have reported anything.
+    All(usize),
+    /// Somebody else has the part: nothing more may be written.
+    Fenced,
+    /// The rest must not be written, for this reason.
+    Left(Left),
+}
+
+/// What the part reads.
+pub(crate) struct Pull<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) open: &'a Open,
+    pub(crate) part: &'a Part,
+    /// The database's clock before the first request.
+    pub(crate) fetched_at: DateTime<Utc>,
+}
+
+impl Pull<'_> {
+    /// Reads and merges all of it.
+    pub(crate) async fn run(self) -> Result<Pulled, Error> {
+        // the list names agents by their numbers
+        let agents = agents(self.open).await?;
+        let (batches, merging) = mpsc::channel(1);
+        let reading = self.read(batches, agents);
+        let (read, stopped) = tokio::join!(reading, self.merge_all(merging));
+        // why nothing more is written comes first: the reading only ended because of it
+        if let Some(stopped) = stopped? {
+            return Ok(stopped);
+        }
+        Ok(Pulled::All(read?))
+    }
+
+    async fn read(&self, batches: mpsc::Sender<Vec<Report>>, mut agents: HashMap<i64, String>) -> Result<usize, Error> {
+        let mut rows = self.open.call(async |client| client.software().await).await?;
+        let (mut batch, mut programs, mut reported) = (Vec::new(), 0, 0);
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            reported += usize::from(!row.software.is_empty());
+            // one that came between the two lists is read next time; of two rows of an agent the first counts
+            let Some(agent_id) = agents.remove(&row.agent) else { continue };
+            let report = report(agent_id, row);
+            programs += report.programs.len();
+            batch.push(report);
+            if programs >= BATCH_PROGRAMS_MAX || batch.len() >= BATCH_REPORTS_MAX {
+                programs = 0;
+                if batches.send(std::mem::take(&mut batch)).await.is_err() {
+                    return Ok(reported);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            // nobody there means that the merging has ended, and says why
+            let _ = batches.send(batch).await;
+        }
+        Ok(reported)
+    }
+
+    /// Merges until the reading ends; `Some`: it must not go on.
+    async fn merge_all(&self, mut batches: mpsc::Receiver<Vec<Report>>) -> Result<Option<Pulled>, Error> {
+        while let Some(reports) = batches.recv().await {
+            let batch = Batch {
+                tenant: self.part.fence.run.tenant,
+                integration_id: self.open.settings().integration_id,
+                fetched_at: self.fetched_at,
+                fence: self.part.fence.clone(),
+                reports,
+                silent: 0,
+                cursor: None,
+            };
+            match software::merge(self.store, &batch).await? {
+                Outcome::Merged(_) => {}
+                Outcome::Fenced => return Ok(Some(Pulled::Fenced)),
+                Outcome::Left(left) => return Ok(Some(Pulled::Left(left))),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The agents' ids by their numbers.
+async fn agents(open: &Open) -> Result<HashMap<i64, String>, Error> {
+    let mut stream = open.call(async |client| client.brief_agents().await).await?;
+    let mut agents = HashMap::new();
+    while let Some(agent) = stream.next().await {
+        let agent = agent?;
+        agents.insert(agent.id, agent.agent_id);
+    }
+    Ok(agents)
+}

@@ -1,0 +1,102 @@
+//! (14) of what the incumbent gets wrong: an empty or broken answer to the poll resolves every alert.
+
+use store::run::Kind;
+use tests::Fleet;
+use tests::simulator::{Fault, FaultKind, Severity};
+
+use super::{connected, fault, open, opened, reconciled, refused};
+
+/// Three alerts that were reconciled once.
+async fn three() -> (Fleet, Vec<i64>) {
+    let fleet = connected(40).await;
+    let mut numbers = Vec::new();
+    for agent in 1..=3 {
+        numbers.push(opened(&fleet, agent).await);
+    }
+    reconciled(&fleet).await;
+    (fleet, numbers)
+}
+
+/// One answer of that sort to the next list of alerts; the alerts themselves are answered truly.
+fn once(fleet: &Fleet, kind: FaultKind) {
+    let fault = Fault { path_prefix: "/alerts/".to_owned(), kind, requests: Some(1) };
+    fleet.simulator().control().add_fault(fault);
+}
+
+#[tokio::test]
+async fn an_empty_list_resolves_nothing_that_is_open_when_it_is_asked_for_alone() {
+    let (fleet, numbers) = three().await;
+    once(&fleet, FaultKind::Json { body: "[]".to_owned() });
+    let (_, cause) = refused(&fleet).await;
+    assert!(cause.starts_with("Tactical lists 0 open alerts and not the 3 others"), "{cause}");
+    assert_eq!(open(&fleet).await, numbers);
+    // and where nothing else is answered either
+    fault(&fleet, "/alerts/", FaultKind::Json { body: "[]".to_owned() });
+    refused(&fleet).await;
+    assert_eq!(open(&fleet).await, numbers);
+    fleet.simulator().control().clear_faults();
+    reconciled(&fleet).await;
+    assert_eq!(open(&fleet).await, numbers);
+}
+
+#[tokio::test]
+async fn an_empty_list_that_is_true_resolves_all() {
+    let (fleet, numbers) = three().await;
+    fleet.simulator().control().resolve_bulk(&numbers);
+    assert_eq!(reconciled(&fleet).await.counts.missing, 3);
+    assert_eq!(open(&fleet).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_some_resolves_nothing() {
+    let (fleet, numbers) = three().await;
+    let row = format!(r#"[{{"id": {}, "alert_time": "2026-11-22T01:02:03Z", "resolved": false}}]"#, numbers[0]);
+    once(&fleet, FaultKind::Json { body: row });
+    let (_, cause) = refused(&fleet).await;
+    assert!(cause.contains("lists 1 open alerts and not the 2 others"), "{cause}");
+    assert_eq!(open(&fleet).await, numbers);
+}
+
+#[tokio::test]
+async fn a_page_and_an_answer_that_is_cut_resolve_nothing() {
+    let (fleet, numbers) = three().await;
+    for kind in [FaultKind::Html, FaultKind::Truncated { bytes: 300 }, FaultKind::CutShort { bytes: 300 }] {
+        fault(&fleet, "/alerts/", kind.clone());
+        let (_, cause) = refused(&fleet).await;
+        assert_eq!(open(&fleet).await, numbers, "{kind:?}: {cause}");
+        fleet.simulator().control().clear_faults();
+    }
+    reconciled(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_list_of_agents_that_is_empty_cut_or_narrow_resolves_nothing() {
+    let (fleet, numbers) = three().await;
+    fleet.simulator().control().resolve_bulk(&numbers);
+    for kind in [
+        FaultKind::Json { body: "[]".to_owned() },
+        FaultKind::Json { body: r#"[{"id": 1, "agent_id": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]"#.to_owned() },
+        FaultKind::CutShort { bytes: 300 },
+        FaultKind::Html,
+    ] {
+        fault(&fleet, "/agents/?detail=false", kind.clone());
+        let (_, cause) = refused(&fleet).await;
+        assert_eq!(open(&fleet).await, numbers, "{kind:?}: {cause}");
+        fleet.simulator().control().clear_faults();
+    }
+    assert_eq!(reconciled(&fleet).await.counts.missing, 3);
+}
+
+#[tokio::test]
+async fn what_was_opened_is_written_even_where_nothing_may_be_resolved() {
+    let (fleet, numbers) = three().await;
+    let control = fleet.simulator().control();
+    control.set_webhook(None);
+    let new = control.fail_check(9, 1, Severity::Error).expect("it exists").expect("it opens");
+    control.resolve_by_hand(numbers[0]).expect("it exists");
+    fault(&fleet, "/agents/?detail=false", FaultKind::Html);
+    let (run, _) = fleet.sync(Kind::Alerts).await;
+    assert_eq!(run.counts.created, 1);
+    let all: Vec<i64> = numbers.into_iter().chain([new]).collect();
+    assert_eq!(open(&fleet).await, all);
+}
