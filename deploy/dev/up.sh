@@ -12,8 +12,9 @@ fleet_runs() { # is the lock held? It dies with its holder, unlike a pid file.
 # Sets ALERTS, ALERTS_NEW, ALERTS_OPEN, OUTBOX_OLDEST_S, PARKED, ASSETS, ASSET_CLIENTS, ONLINE, OFFLINE, OVERDUE,
 # MISSING.
 database_counts() {
-  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE MISSING <<<"$(ask_database -F ' ' \
-    -v tenant="$MUSTER_TENANT" -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
+  read -r ALERTS ALERTS_NEW ALERTS_OPEN OUTBOX_OLDEST_S PARKED ASSETS ASSET_CLIENTS ONLINE OFFLINE OVERDUE \
+    MISSING <<<"$(ask_database -F ' ' -v tenant="$MUSTER_TENANT" \
+    -v started="$(cat "$STATE_DIR/started")" -f "$ROOT/deploy/dev/counts.sql" 2>/dev/null)"
 }
 
 ask_database() { # psql argument…

@@ -29,8 +29,9 @@ impl Error {
                 "Check that the server is up and not overloaded, and that no firewall drops the packets; then try again."
             }
             Self::WrongHost { .. } => {
-                "Usually the API host has the same name with api. in place of rmm.: save that one. If it is saved already, \
-                 a proxy in front of it shows a page of its own, as while Tactical is being updated: try again later."
+                "Usually the API host has the same name with api. in place of rmm.: save that one. If it is saved \
+                 already, a proxy in front of it shows a page of its own, as while Tactical is being updated: try again \
+                 later."
             }
             Self::HostNotAllowed { .. } => {
                 "Use exactly the API host name that Tactical was installed with (ALLOWED_HOSTS in its local_settings.py)."
@@ -38,7 +39,8 @@ impl Error {
             Self::NoSuchRoute { .. } => "Save the address of Tactical's API host; if it is that, update Tactical.",
             Self::Unauthorized(fault) => fault.remedy(),
             Self::Forbidden { .. } => {
-                "Give the user's role the permission in Tactical (Settings, Permissions Manager), and the clients it is to see."
+                "Give the user's role the permission in Tactical (Settings, Permissions Manager), and the clients \
+                 it is to see."
             }
             Self::Blocked { .. } => "Let this system through the firewall or proxy in front of Tactical.",
             Self::NotFound { .. } => "It was deleted in Tactical, or the role does not see it.",
