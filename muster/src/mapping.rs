@@ -223,8 +223,8 @@ async fn confirm(console: &Console, decision: Decision, new_url: &str) -> anyhow
             eprintln!("decided: keep; the mappings stay, and `muster sync clients` reads the server's clients")
         }
         Decision::Reassign => eprintln!(
-            "decided: reassign; {REASSIGN}. Next: `muster sync clients --wait`, `muster mappings accept-proposals`, `muster sync \
-             devices --wait`, `muster merges list`"
+            "decided: reassign; {REASSIGN}. Next: `muster sync clients --wait`, `muster mappings accept-proposals`, \
+             `muster sync devices --wait`, `muster merges list`"
         ),
     }
     Ok(())

@@ -105,7 +105,10 @@ fn a_client_that_tactical_does_not_show_is_told_with_what_ends_it() {
 
 #[test]
 fn runs_show_what_was_done_apart_from_what_failed() {
-    let run = |done: u32, failed: u32| json!({"run_id": "r", "state": "partial", "parts": 20, "parts_done": done, "parts_failed": failed});
+    let run = |done: u32, failed: u32| {
+        json!({"run_id": "r", "state": "partial", "parts": 20,
+               "parts_done": done, "parts_failed": failed})
+    };
     let runs = json!({"runs": [run(18, 2), run(20, 0)]});
     let console = StandIn::start(vec![("GET", "/integrations/tacticalrmm/runs", 200, runs)]);
     let output = console.muster(&["runs", "list"]);

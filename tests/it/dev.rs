@@ -72,7 +72,8 @@ fn where_to_look_next_says_how_the_command_is_run() {
 #[test]
 fn an_up_that_comes_second_changes_nothing_and_says_who_was_first() {
     // the other one takes the lock while this one builds, and has not started sync-worker yet
-    let build = "rm \"$PIDS/sync-worker\" \"$PIDS/sync-worker.dead\"; echo starting >\"$STATE\"; exec 8>\"$SCENE/up.lock\"; flock 8";
+    let build = "rm \"$PIDS/sync-worker\" \"$PIDS/sync-worker.dead\"; echo starting >\"$STATE\"; \
+                 exec 8>\"$SCENE/up.lock\"; flock 8";
     let scene = format!(
         "STATE_DIR=$SCENE; need_cargo() {{ :; }}; need_servers() {{ :; }}; fleet_runs() {{ [[ -e $SCENE/up.lock ]]; }}
          supervise() {{ echo A SECOND FLEET; }}; up_detached() {{ supervise; }}; cargo() {{ {build}; }}"

@@ -1,8 +1,7 @@
 //! The connection to Tactical: how it stands, its settings, its test, its end.
 
-mod trial;
-
 mod settings;
+mod trial;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -100,7 +99,8 @@ pub(crate) enum Standing {
     /// The URL leads to another server than before: no device is written until a sync of the clients has found the same
     /// server there.
     Unconfirmed,
-    /// It is switched on, but has no URL or no credentials, so that nothing can be read: see `missing`. Webhooks are recorded.
+    /// It is switched on, but has no URL or no credentials, so that nothing can be read: see `missing`. Webhooks are
+    /// recorded.
     Incomplete,
     /// It works.
     Active,

@@ -29,27 +29,18 @@ impl Error {
                 "Check that the server is up and not overloaded, and that no firewall drops the packets; then try again."
             }
             Self::WrongHost { .. } => {
-                "Usually the API host has the same name with api. in place of rmm.: save that one. If it is saved already, a \
-                 proxy in front of it shows a page of its own, as while Tactical is being updated: try again later."
+                "Usually the API host has the same name with api. in place of rmm.: save that one. If it is saved \
+                 already, a proxy in front of it shows a page of its own, as while Tactical is being updated: try again \
+                 later."
             }
             Self::HostNotAllowed { .. } => {
                 "Use exactly the API host name that Tactical was installed with (ALLOWED_HOSTS in its local_settings.py)."
             }
             Self::NoSuchRoute { .. } => "Save the address of Tactical's API host; if it is that, update Tactical.",
-            Self::Unauthorized(AuthFault::Missing) => {
-                "Enter an API key; if one is entered, a proxy in front of the server removes the X-API-KEY header."
-            }
-            Self::Unauthorized(AuthFault::Invalid) => {
-                "Make an API key in Tactical (Settings, Global Settings, API Keys) and enter it; with a login, log in again."
-            }
-            Self::Unauthorized(AuthFault::Expired) => {
-                "Make a new API key in Tactical, or move this one's expiration date."
-            }
-            Self::Unauthorized(AuthFault::Inactive) => {
-                "Switch the key's user on in Tactical, or make a key for another."
-            }
+            Self::Unauthorized(fault) => fault.remedy(),
             Self::Forbidden { .. } => {
-                "Give the user's role the permission in Tactical (Settings, Permissions Manager), and the clients it is to see."
+                "Give the user's role the permission in Tactical (Settings, Permissions Manager), and the clients \
+                 it is to see."
             }
             Self::Blocked { .. } => "Let this system through the firewall or proxy in front of Tactical.",
             Self::NotFound { .. } => "It was deleted in Tactical, or the role does not see it.",
@@ -76,6 +67,21 @@ impl Error {
             Self::AgentTimeout => "Look at the agent's history in Tactical whether it ran, or allow it more time.",
             Self::NatsDown => "Restart the services nats and nats-api on the Tactical server.",
             Self::BreakerOpen { .. } | Self::Busy => "Nothing: it is tried again by itself.",
+        }
+    }
+}
+
+impl AuthFault {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "Enter an API key; if one is entered, a proxy in front of the server removes the X-API-KEY header."
+            }
+            Self::Invalid => {
+                "Make an API key in Tactical (Settings, Global Settings, API Keys) and enter it; with a login, log in again."
+            }
+            Self::Expired => "Make a new API key in Tactical, or move this one's expiration date.",
+            Self::Inactive => "Switch the key's user on in Tactical, or make a key for another.",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Logs, traces, metrics, probes and signals: what every process of Muster says about itself, set up in one call.
 //!
 //! `main` calls [`init`] once and [`Guard::shutdown`] last. Everything else in the workspace only uses the `tracing` and
-//! `metrics` macros with the names of [`field`] and [`metric`], and [`trace`] where a trace crosses the broker. [`command`] reads the flags before
-//! that, and [`program`] is the frame of a `main`.
+//! `metrics` macros with the names of [`field`] and [`metric`], and [`trace`] where a trace crosses the broker.
+//! [`command`] reads the flags before that, and [`program`] is the frame of a `main`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
