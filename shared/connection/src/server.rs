@@ -91,7 +91,7 @@ pub async fn agents(open: &Open) -> Result<Listed, Error> {
 const ASKING_MAX: Duration = Duration::from_secs(10);
 
 /// Those of the agents that Tactical says do not exist. One that the key may not see is answered otherwise, so that this is
-/// no guess. The asking ends after [`ASKING_MAX`], or where the server does not answer as it should: a later run goes on.
+/// no guess. The asking ends after ten seconds, or where the server does not answer as it should: a later run goes on.
 pub async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashSet<String> {
     let (mut gone, ends) = (HashSet::new(), Instant::now() + ASKING_MAX);
     for agent_id in agent_ids {
