@@ -137,7 +137,7 @@ async fn a_device_that_is_gone_counts_as_missing_and_as_nothing_else() {
         database.url().split('?').next().unwrap_or_default()
     );
     let (code, text) = said(&count);
-    assert_eq!((code, &*text), (Some(0), "assets 4 (online 1, offline 1, overdue 0, missing 2)"));
+    assert_eq!((code, &*text), (Some(0), "assets 4 (online 1, offline 1, overdue 0, missing 2), programs on them 0"));
     database.execute("update muster.agent set missing_since = null").await;
-    assert_eq!(said(&count).1, "assets 4 (online 2, offline 1, overdue 1)", "none is missing");
+    assert_eq!(said(&count).1, "assets 4 (online 2, offline 1, overdue 1), programs on them 0", "none is missing");
 }

@@ -12,12 +12,16 @@ const DEVICES: usize = 2_000;
 /// Longer than any transaction of another test lasts.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Waits until every transaction of the server that runs now has ended, in whatever database: until then the versions that
-/// the last round replaced keep their place on their pages, and the next round would find none.
+/// Waits until every transaction of the server that runs now has ended, in whatever database, and every snapshot that saw
+/// one of them, such as that of an automatic analyze of this database: until then the versions that the last round replaced
+/// keep their place on their pages, and the next round would find none.
 async fn settled(world: &World) {
     let now = world.number("select pg_current_xact_id()::text::int8").await;
+    let oldest = "select least(pg_snapshot_xmin(pg_current_snapshot())::text::int8,
+                               (select min(backend_xmin::text::int8) from pg_stat_activity
+                                where datname = current_database() and pid <> pg_backend_pid()))";
     let ended = async {
-        while world.number("select pg_snapshot_xmin(pg_current_snapshot())::text::int8").await <= now {
+        while world.number(oldest).await <= now {
             world.run("select pg_sleep(0.05)").await;
         }
     };
