@@ -62,29 +62,10 @@ fn bytes(device: &Device) -> usize {
         let texts = [&disk.fstype, &disk.total, &disk.used, &disk.free];
         size_of::<Disk>() + disk.device.len() + texts.into_iter().map(text).sum::<usize>()
     };
-    let texts = [
-        &device.site,
-        &device.serial_number,
-        &device.os_type,
-        &device.os_name,
-        &device.os_version,
-        &device.os_build,
-        &device.agent_version,
-        &device.current_user,
-        &device.lan_ip,
-        &device.wan_ip,
-        &device.make_model,
-        &device.cpu_model,
-        &device.graphics,
-        &device.mesh_node_id,
-        &device.platform,
-        &device.architecture,
-        &device.description,
-    ];
     size_of::<Device>()
         + device.agent_id.len()
         + device.name.len()
-        + texts.into_iter().map(text).sum::<usize>()
+        + device.texts().into_iter().map(text).sum::<usize>()
         + list(&device.local_ips)
         + list(&device.physical_disks)
         + device.disks.iter().map(disk).sum::<usize>()

@@ -198,6 +198,33 @@ pub struct Device {
     pub description: Option<String>,
 }
 
+impl Device {
+    /// Every text of its own that a source may lack, in the order in which [`digest`] takes them: what is hashed is also what
+    /// is weighed.
+    #[must_use]
+    pub fn texts(&self) -> [&Option<String>; 17] {
+        [
+            &self.site,
+            &self.serial_number,
+            &self.os_type,
+            &self.os_name,
+            &self.os_version,
+            &self.os_build,
+            &self.agent_version,
+            &self.current_user,
+            &self.lan_ip,
+            &self.wan_ip,
+            &self.make_model,
+            &self.cpu_model,
+            &self.graphics,
+            &self.mesh_node_id,
+            &self.platform,
+            &self.architecture,
+            &self.description,
+        ]
+    }
+}
+
 /// Devices of one client from one answer. About 1,000, each once; of two with the same id the later counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {

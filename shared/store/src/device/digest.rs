@@ -83,25 +83,7 @@ fn entry(device: &Device, source: Source) -> [u8; ENTRY_BYTES] {
     hash.text(Some(&device.name));
     hash.text(Some(device.kind.as_str()));
     hash.number(device.site_id);
-    for value in [
-        &device.site,
-        &device.serial_number,
-        &device.os_type,
-        &device.os_name,
-        &device.os_version,
-        &device.os_build,
-        &device.agent_version,
-        &device.current_user,
-        &device.lan_ip,
-        &device.wan_ip,
-        &device.make_model,
-        &device.cpu_model,
-        &device.graphics,
-        &device.mesh_node_id,
-        &device.platform,
-        &device.architecture,
-        &device.description,
-    ] {
+    for value in device.texts() {
         hash.text(value.as_deref());
     }
     hash.number(device.last_boot_at.map(|at| at.timestamp().div_euclid(60)));
