@@ -3,7 +3,7 @@
 //! Nothing is lost when a fetch fails: the next reconciliation says the same.
 
 use connection::Connections;
-use connection::failure::{self, Error, Verdict};
+use connection::failure::{self, Error};
 use contract::AlertFetch;
 use fault::{Class, Classify as _, JobError};
 use store::alert::{self, Fact};
@@ -33,14 +33,12 @@ impl FetchAlert {
         }
         match self.fetch(message).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => Err(error),
-                Verdict::GiveUp(cause) => {
-                    let number = message.payload.number;
-                    tracing::warn!(tenant.id = %message.meta.tenant, error = cause, "alert {number} could not be read");
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge(error, &message.meta)?;
+                let number = message.payload.number;
+                tracing::warn!(tenant.id = %message.meta.tenant, error = cause, "alert {number} could not be read");
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! `alert.reconcile.v1`: what is open here and what is open in Tactical are made one. One run with one part.
 
 use connection::Connections;
-use connection::failure::{self, Concerns, Error, Verdict};
+use connection::failure::{self, Concerns, Error};
 use contract::AlertReconcile;
 use fault::JobError;
 use store::Store;
@@ -36,16 +36,11 @@ impl ReconcileAlerts {
         };
         match self.reconcile(message, &taken).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail(message, Some(&taken.fence), &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
+                self.fail(message, Some(&taken.fence), &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 

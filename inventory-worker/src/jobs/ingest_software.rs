@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use connection::failure::{self, Concerns, Error, Verdict};
+use connection::failure::{self, Concerns, Error};
 use connection::{Connections, Open, server};
 use contract::{RunPart, SoftwareIngest};
 use fault::JobError;
@@ -82,16 +82,11 @@ impl IngestSoftware {
         };
         match self.plan(message, &taken).await {
             Ok(()) => Ok(Done::Applied),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
+                self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 
@@ -133,16 +128,11 @@ impl IngestSoftware {
         };
         match self.part(message, &begun).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Part(&begun.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail_part(&fence, &part.name, &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Part(&begun.fence), error, &message.meta).await?;
+                self.fail_part(&fence, &part.name, &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 

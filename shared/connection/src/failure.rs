@@ -68,18 +68,12 @@ impl Classify for Error {
     }
 }
 
-/// What follows from a failure.
-pub enum Verdict {
-    /// The runner decides: try again, or call `fail_run`.
-    Pass(JobError),
-    /// The part or run has failed for good, with this cause.
-    GiveUp(String),
-}
-
-/// Judges a failure. A permanent error would be parked by the runner, and its run would stay open; one that needs a person
-/// is told at once, by whoever still holds the run. Both are given up here.
-#[must_use]
-pub fn judge(error: Error, meta: &Meta) -> Verdict {
+/// Judges a failure. `Ok`: it is given up, for this cause. A permanent error would be parked by the runner, and its run would
+/// stay open; one that needs a person is told at once, by whoever still holds the run. Both are given up here.
+///
+/// # Errors
+/// What is left to the runner: it tries again, or calls `fail_run`.
+pub fn judge(error: Error, meta: &Meta) -> Result<String, JobError> {
     let is_over = match error.class() {
         Class::Permanent | Class::NeedsAttention => true,
         Class::Retryable { after: Some(_) } => age(meta) >= AGE_MAX,
@@ -88,7 +82,19 @@ pub fn judge(error: Error, meta: &Meta) -> Verdict {
         }
         Class::Outage => false,
     };
-    if is_over { Verdict::GiveUp(fault::chain(&error)) } else { Verdict::Pass(error.into()) }
+    if is_over { Ok(fault::chain(&error)) } else { Err(error.into()) }
+}
+
+/// As [`judge`], for a run or a part of one: why an attempt failed that is left to the runner is told to whoever looks.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn judge_run(store: &Store, of: Concerns<'_>, error: Error, meta: &Meta) -> Result<String, JobError> {
+    let judged = judge(error, meta);
+    if let Err(error) = &judged {
+        note(store, of, error).await;
+    }
+    judged
 }
 
 /// Whom a failed attempt concerns.
@@ -101,7 +107,7 @@ pub enum Concerns<'a> {
 
 /// Tells whoever looks at the run why its last attempt came to nothing. Where that cannot be told at once the run is none the
 /// worse; a database that is away is not even asked, since the job's time limit must not make an attempt of the outage.
-pub async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
+async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
     if matches!(error.class(), Class::Outage | Class::Contention) {
         return;
     }
@@ -167,7 +173,7 @@ mod tests {
         ];
         for (error, attempt, age_s, given_up) in table {
             let text = error.to_string();
-            let is_given_up = matches!(judge(error, &meta(attempt, age_s)), Verdict::GiveUp(_));
+            let is_given_up = judge(error, &meta(attempt, age_s)).is_ok();
             assert_eq!(is_given_up, given_up, "{text} at attempt {attempt}, {age_s} s old");
         }
     }

@@ -4,7 +4,7 @@
 //! a refresh fails: the next sync reads the device as well.
 
 use connection::Connections;
-use connection::failure::{self, Error, Verdict};
+use connection::failure::{self, Error};
 use contract::DeviceRefresh;
 use fault::{Class, Classify as _, JobError};
 use futures_util::future::join_all;
@@ -34,14 +34,12 @@ impl RefreshDevice {
         }
         match self.refresh(message).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => Err(error),
-                Verdict::GiveUp(cause) => {
-                    let agent_id = &message.payload.agent_id;
-                    tracing::warn!(agent.id = agent_id, tenant.id = %message.meta.tenant, error = cause, "a refresh failed");
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge(error, &message.meta)?;
+                let agent_id = &message.payload.agent_id;
+                tracing::warn!(agent.id = agent_id, tenant.id = %message.meta.tenant, error = cause, "a refresh failed");
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 

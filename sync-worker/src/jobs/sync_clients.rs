@@ -1,6 +1,6 @@
 //! `clients.sync.v1`: Tactical's clients and sites become organisation mappings. One run with one part.
 
-use connection::failure::{self, Concerns, Error, Verdict};
+use connection::failure::{self, Concerns, Error};
 use connection::{Connections, server};
 use contract::ClientsSync;
 use fault::JobError;
@@ -33,16 +33,11 @@ impl SyncClients {
         };
         match self.sync(message, &taken).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail(message, Some(&taken.fence), &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
+                self.fail(message, Some(&taken.fence), &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 

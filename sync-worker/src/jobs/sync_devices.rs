@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use connection::failure::{self, Concerns, Error, Verdict};
+use connection::failure::{self, Concerns, Error};
 use connection::{Connections, Open, server};
 use contract::{DevicesSync, RunPart};
 use fault::JobError;
@@ -19,7 +19,7 @@ use worker::{Done, Job, Outcome, Received};
 use crate::plan;
 use crate::pull::{Pull, Pulled};
 
-/// Devices that are asked for one by one in a run: a hundred small requests, and the rest in the runs after it.
+/// Devices that are asked for one by one in a run, within the time that [`server::gone`] takes; the rest in the runs after it.
 const STRAYS_ASKED_MAX: usize = 100;
 /// What every list that is too short is told with.
 const NOT_MARKED: &str =
@@ -80,16 +80,11 @@ impl SyncDevices {
         };
         match self.plan(message, &taken).await {
             Ok(()) => Ok(Done::Applied),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Run(&taken.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
+                self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 
@@ -126,16 +121,11 @@ impl SyncDevices {
         };
         match self.part(message, &begun).await {
             Ok(done) => Ok(done),
-            Err(error) => match failure::judge(error, &message.meta) {
-                Verdict::Pass(error) => {
-                    failure::note(&self.store, Concerns::Part(&begun.fence), &error).await;
-                    Err(error)
-                }
-                Verdict::GiveUp(cause) => {
-                    self.fail_part(&fence, &part.name, &cause).await?;
-                    Ok(Done::Discarded("failed"))
-                }
-            },
+            Err(error) => {
+                let cause = failure::judge_run(&self.store, Concerns::Part(&begun.fence), error, &message.meta).await?;
+                self.fail_part(&fence, &part.name, &cause).await?;
+                Ok(Done::Discarded("failed"))
+            }
         }
     }
 
