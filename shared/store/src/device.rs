@@ -199,7 +199,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Every text of its own that a source may lack, in the order in which [`digest`] takes them: what is hashed is also what
+    /// Every text of its own that a source may lack, in the order in which the digest takes them: what is hashed is also what
     /// is weighed.
     #[must_use]
     pub fn texts(&self) -> [&Option<String>; 17] {
