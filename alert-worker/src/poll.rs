@@ -223,8 +223,8 @@ async fn look(open: &Open, number: i64) -> Result<Look, Error> {
     match open.call(async |client| client.alert(number).await).await {
         Ok(alert) if alert.resolved == Some(true) => Ok(Look::Over),
         Ok(_) => Ok(Look::Open),
-        // deleted, with its agent, or pruned
-        Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => Ok(Look::Over),
+        // deleted, with its agent, or pruned; the page of a proxy says nothing of the kind
+        Err(connection::Error::Tactical(error)) if error.is_no_such_object() => Ok(Look::Over),
         Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => Ok(Look::Hidden),
         Err(error) => Err(error.into()),
     }

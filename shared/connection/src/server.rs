@@ -99,7 +99,7 @@ pub async fn gone(open: &Open, agent_ids: impl Iterator<Item = String>) -> HashS
         let asking = open.call(async |client| client.agent(asked).await);
         let Ok(answer) = tokio::time::timeout_at(ends, asking).await else { break };
         match answer {
-            Err(crate::Error::Tactical(error)) if error.is_no_such_agent() => drop(gone.insert(agent_id)),
+            Err(crate::Error::Tactical(error)) if error.is_no_such_object() => drop(gone.insert(agent_id)),
             Ok(_) | Err(crate::Error::Tactical(tactical::Error::Forbidden { .. })) => {}
             Err(error) => {
                 tracing::warn!(

@@ -8,8 +8,8 @@ use crate::guard::UrlError;
 
 /// Of a text that the server sent, so many characters stand in an error.
 pub(crate) const TEXT_CHARS_MAX: usize = 300;
-/// What Tactical says of an agent that it does not have.
-const NO_SUCH_AGENT: &str = "No Agent matches the given query";
+/// How Tactical's words begin and end where an object is not there: `No Agent matches the given query.`
+const NO_SUCH: (&str, &str) = ("No ", " matches the given query");
 
 /// Which of Tactical's four meanings a 401 has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,11 +271,11 @@ impl Classify for Error {
 }
 
 impl Error {
-    /// Whether Tactical itself has said that there is no such agent. A page of a proxy says nothing of the kind, nor does an id
-    /// that is not even asked for.
+    /// Whether Tactical itself has said that there is no such object: no such agent, no such alert. A page of a proxy says
+    /// nothing of the kind, nor does an id that is not even asked for.
     #[must_use]
-    pub fn is_no_such_agent(&self) -> bool {
-        matches!(self, Self::NotFound { text, .. } if text == NO_SUCH_AGENT)
+    pub fn is_no_such_object(&self) -> bool {
+        matches!(self, Self::NotFound { text, .. } if text.starts_with(NO_SUCH.0) && text.ends_with(NO_SUCH.1))
     }
 
     /// One word for metrics and the connection test's outcome.

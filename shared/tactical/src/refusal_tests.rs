@@ -131,7 +131,7 @@ fn of_the_servers_words_300_characters_are_kept() {
 
 #[test]
 fn only_tacticals_own_word_says_that_an_agent_is_gone() {
-    assert!(json(AGENT, 404, r#"{"detail":"No Agent matches the given query."}"#).is_no_such_agent());
+    assert!(json(AGENT, 404, r#"{"detail":"No Agent matches the given query."}"#).is_no_such_object());
     for other in [
         page(AGENT, 404),
         json(AGENT, 404, r#"{"detail":"Not found."}"#),
@@ -139,6 +139,6 @@ fn only_tacticals_own_word_says_that_an_agent_is_gone() {
         json(AGENT, 403, r#"{"detail":"No Agent matches the given query."}"#),
         agent_place(AGENT, "../clients").expect_err("it is no id"),
     ] {
-        assert!(!other.is_no_such_agent(), "{other}");
+        assert!(!other.is_no_such_object(), "{other}");
     }
 }

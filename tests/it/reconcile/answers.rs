@@ -88,6 +88,20 @@ async fn a_list_of_agents_that_is_empty_cut_or_narrow_resolves_nothing() {
 }
 
 #[tokio::test]
+async fn a_proxys_404_for_one_alert_resolves_nothing() {
+    let (fleet, numbers) = three().await;
+    fleet.simulator().control().resolve_bulk(&numbers);
+    for number in &numbers {
+        fault(&fleet, &format!("/alerts/{number}/"), FaultKind::ServerError { status: 404 });
+    }
+    let (_, cause) = refused(&fleet).await;
+    assert!(cause.contains("unknown route"), "{cause}");
+    assert_eq!(open(&fleet).await, numbers);
+    fleet.simulator().control().clear_faults();
+    assert_eq!(reconciled(&fleet).await.counts.missing, 3);
+}
+
+#[tokio::test]
 async fn what_was_opened_is_written_even_where_nothing_may_be_resolved() {
     let (fleet, numbers) = three().await;
     let control = fleet.simulator().control();
