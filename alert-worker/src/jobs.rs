@@ -5,6 +5,7 @@ pub mod observe_alert;
 pub mod reconcile_alerts;
 
 use connection::Connections;
+use runs::InRuns;
 use store::Store;
 use worker::Registry;
 
@@ -14,5 +15,5 @@ pub fn registry(store: &Store, connections: &Connections) -> Registry {
     Registry::new(contract::Worker::Alert)
         .with(observe_alert::ObserveAlert::new(store))
         .with(fetch_alert::FetchAlert::new(store, connections))
-        .with(reconcile_alerts::ReconcileAlerts::new(store, connections))
+        .with(InRuns(reconcile_alerts::ReconcileAlerts::new(store, connections)))
 }

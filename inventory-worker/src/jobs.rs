@@ -3,6 +3,7 @@
 pub mod ingest_software;
 
 use connection::Connections;
+use runs::InRuns;
 use store::Store;
 use worker::Registry;
 
@@ -11,5 +12,9 @@ use crate::Limits;
 /// Every kind that this worker does.
 #[must_use]
 pub fn registry(store: &Store, connections: &Connections, limits: Limits) -> Registry {
-    Registry::new(contract::Worker::Inventory).with(ingest_software::IngestSoftware::new(store, connections, limits))
+    Registry::new(contract::Worker::Inventory).with(InRuns(ingest_software::IngestSoftware::new(
+        store,
+        connections,
+        limits,
+    )))
 }

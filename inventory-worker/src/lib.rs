@@ -8,10 +8,8 @@ mod list;
 mod plan;
 mod walk;
 
-use connection::{Connections, VaultCheck};
 use store::Store;
 use store::software::{Program, Report};
-use vault::Vault;
 use worker::Registry;
 
 pub use jobs::registry;
@@ -22,10 +20,7 @@ pub use jobs::registry;
 pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
-    pub vault: vault::Config,
-    #[command(flatten)]
-    #[allow(missing_docs, reason = "its own type says it")]
-    pub tactical: tactical::Config,
+    pub reads: runs::Flags,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own type says it")]
     pub software: Limits,
@@ -61,17 +56,9 @@ impl Default for Limits {
 /// The jobs with what they need: the vault's key must fit what is sealed.
 ///
 /// # Errors
-/// One line: no key, or one that opens nothing that is stored. A database that is away is no error here: the key is checked
-/// once it answers, and with a wrong one the worker then drains and ends.
+/// As [`runs::start`].
 pub async fn start(store: &Store, flags: &Flags) -> Result<Registry, String> {
-    let vault = Vault::open(&flags.vault).map_err(|error| fault::chain(&error))?;
-    let checked = connection::check_vault(store, &vault).await.map_err(|error| fault::chain(&error))?;
-    let connections = Connections::new(store.clone(), vault.clone(), flags.tactical.clone());
-    let registry = registry(store, &connections, flags.software);
-    Ok(match checked {
-        VaultCheck::Sound => registry,
-        VaultCheck::DatabaseAway => registry.until_misfit(connection::wrong_key(store.clone(), vault)),
-    })
+    runs::start(store, &flags.reads, |connections| registry(store, connections, flags.software)).await
 }
 
 /// An agent's list as the store takes it. Where it came from and how it is removed is nobody's business here.

@@ -5,6 +5,7 @@ pub mod sync_clients;
 pub mod sync_devices;
 
 use connection::Connections;
+use runs::InRuns;
 use store::Store;
 use worker::Registry;
 
@@ -12,7 +13,7 @@ use worker::Registry;
 #[must_use]
 pub fn registry(store: &Store, connections: &Connections) -> Registry {
     Registry::new(contract::Worker::Sync)
-        .with(sync_clients::SyncClients::new(store, connections))
-        .with(sync_devices::SyncDevices::new(store, connections))
+        .with(InRuns(sync_clients::SyncClients::new(store, connections)))
+        .with(InRuns(sync_devices::SyncDevices::new(store, connections)))
         .with(refresh_device::RefreshDevice::new(store, connections))
 }

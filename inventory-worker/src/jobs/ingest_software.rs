@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use connection::failure::{self, Concerns, Error};
+use connection::failure::Error;
 use connection::{Connections, Open, server};
-use contract::{RunPart, SoftwareIngest};
-use fault::JobError;
+use contract::SoftwareIngest;
+use runs::{SUPERSEDED, Steps, finish};
 use store::Store;
-use store::run::{self, Fence, NewPart, Part, PartState, Scope, Taken};
+use store::run::{self, NewPart, Part, PartState, Scope, Taken};
 use store::software::{self, Outcome as Written};
 use uuid::Uuid;
-use worker::{Done, Job, Outcome, Received};
+use worker::{Done, Received};
 
 use crate::list::{Pull, Pulled};
 use crate::walk::{self, Step};
@@ -43,68 +43,44 @@ impl IngestSoftware {
     }
 }
 
-impl Job for IngestSoftware {
+impl Steps for IngestSoftware {
     type Message = SoftwareIngest;
-    /// A part may take as long as a run of a job may.
-    const MESSAGES_MAX: usize = 1;
+    const WHAT: &'static str = "sync of software";
 
-    async fn run(&self, batch: &[Received<SoftwareIngest>]) -> Result<Vec<Outcome>, JobError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for message in batch {
-            outcomes.push(match &message.payload.part {
-                None => self.begin(message).await,
-                Some(part) => self.go_on(message, part).await,
-            });
-        }
-        Ok(outcomes)
+    fn store(&self) -> &Store {
+        &self.store
     }
 
-    async fn fail_run(&self, message: &Received<SoftwareIngest>, reason: &str) -> Result<(), JobError> {
-        let cause = failure::cause(reason);
-        match &message.payload.part {
-            Some(part) => self.fail_part(&fence(message, part), &part.name, cause).await,
-            None => self.fail_all(message, None, cause).await,
-        }
-    }
-}
-
-/// The run and its part.
-impl IngestSoftware {
-    /// Takes the run over and plans what is left of it.
-    async fn begin(&self, message: &Received<SoftwareIngest>) -> Outcome {
-        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
-        if let Some(cause) = failure::exhausted(&message.meta) {
-            self.fail_all(message, None, &cause).await?;
-            return Ok(Done::Discarded("failed"));
-        }
-        let Some(taken) = run::take_over(&self.store, tenant, run_id).await? else {
-            return Ok(Done::Discarded("ended"));
-        };
-        match self.plan(message, &taken).await {
-            Ok(()) => Ok(Done::Applied),
-            Err(error) => {
-                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
-                self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
-                Ok(Done::Discarded("failed"))
-            }
-        }
-    }
-
-    async fn plan(&self, message: &Received<SoftwareIngest>, taken: &Taken) -> Result<(), Error> {
+    async fn plan(&self, message: &Received<SoftwareIngest>, taken: &Taken) -> Result<Vec<NewPart>, Error> {
         let (tenant, integration_id) = (message.meta.tenant, taken.integration_id);
         let open = self.connections.open(tenant, integration_id).await?;
         // also the look whether it is the server that the devices are from
         let shown = server::clients(&self.store, &open).await?;
         let is_small = plan::agents(&shown).is_some_and(|agents| agents <= u64::from(self.limits.list_agents_max));
-        let part = if is_small && !self.walks_already(taken).await? {
+        Ok(vec![if is_small && !self.walks_already(taken).await? {
             plan::list()
         } else {
             self.walk(tenant, integration_id).await?
-        };
-        run::plan(&self.store, &taken.fence, &[part]).await?;
-        Ok(())
+        }])
     }
 
+    async fn part(&self, message: &Received<SoftwareIngest>, part: &Part) -> Result<Done, Error> {
+        let open = self.connections.open(message.meta.tenant, message.payload.integration_id).await?;
+        match &part.scope {
+            Scope::Software => self.list(&open, part, message.meta.attempt).await,
+            Scope::SoftwareByAgent => match walk::step(&self.store, &open, part, self.limits).await? {
+                Step::Taken => Ok(Done::Applied),
+                Step::End => finish(&self.store, part).await,
+                Step::Stopped(Written::Left(left)) => Err(server::left(left)),
+                Step::Stopped(_) => Ok(SUPERSEDED),
+            },
+            _ => Ok(SUPERSEDED),
+        }
+    }
+}
+
+/// The one list, and the walk.
+impl IngestSoftware {
     /// Whether the run was walking when it was taken over.
     async fn walks_already(&self, taken: &Taken) -> Result<bool, Error> {
         let found = run::get(&self.store, taken.fence.tenant, taken.fence.run_id).await?;
@@ -116,70 +92,12 @@ impl IngestSoftware {
         Ok(plan::walk(software::count_agents(&self.store, tenant, integration_id).await?))
     }
 
-    /// Does one part, or one step of it.
-    async fn go_on(&self, message: &Received<SoftwareIngest>, part: &RunPart) -> Outcome {
-        let fence = fence(message, part);
-        if let Some(cause) = failure::exhausted(&message.meta) {
-            self.fail_part(&fence, &part.name, &cause).await?;
-            return Ok(Done::Discarded("failed"));
-        }
-        let Some(begun) = run::begin_part(&self.store, &fence, &part.name).await? else {
-            return Ok(Done::Discarded("superseded"));
-        };
-        match self.part(message, &begun).await {
-            Ok(done) => Ok(done),
-            Err(error) => {
-                let cause = failure::judge_run(&self.store, Concerns::Part(&begun.fence), error, &message.meta).await?;
-                self.fail_part(&fence, &part.name, &cause).await?;
-                Ok(Done::Discarded("failed"))
-            }
-        }
-    }
-
-    async fn part(&self, message: &Received<SoftwareIngest>, part: &Part) -> Result<Done, Error> {
-        let open = self.connections.open(message.meta.tenant, message.payload.integration_id).await?;
-        match &part.scope {
-            Scope::Software => self.list(&open, part, message.meta.attempt).await,
-            Scope::SoftwareByAgent => match walk::step(&self.store, &open, part, self.limits).await? {
-                Step::Taken => Ok(Done::Applied),
-                Step::End => self.finish(part).await,
-                Step::Stopped(Written::Left(left)) => Err(server::left(left)),
-                Step::Stopped(_) => Ok(Done::Discarded("superseded")),
-            },
-            _ => Ok(Done::Discarded("superseded")),
-        }
-    }
-
-    async fn fail_part(&self, fence: &Fence, name: &str, cause: &str) -> Result<(), JobError> {
-        let state = run::fail_part(&self.store, fence, name, cause).await?;
-        if state.is_some() {
-            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause, "part {name} of an ingest failed");
-        }
-        Ok(())
-    }
-
-    async fn fail_all(
-        &self,
-        message: &Received<SoftwareIngest>,
-        epoch: Option<i32>,
-        cause: &str,
-    ) -> Result<(), JobError> {
-        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
-        if run::fail(&self.store, tenant, run_id, epoch, cause).await? {
-            tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause, "an ingest of software failed");
-        }
-        Ok(())
-    }
-}
-
-/// The one list.
-impl IngestSoftware {
     async fn list(&self, open: &Open, part: &Part, attempt: u32) -> Result<Done, Error> {
         let fetched_at = self.store.database_now().await?;
         let pull = Pull { store: &self.store, open, part, fetched_at };
         let reported = match tokio::time::timeout(LIST_TIME_MAX, pull.run()).await {
             Ok(Ok(Pulled::All(reported))) => reported,
-            Ok(Ok(Pulled::Fenced)) => return Ok(Done::Discarded("superseded")),
+            Ok(Ok(Pulled::Fenced)) => return Ok(SUPERSEDED),
             Ok(Ok(Pulled::Left(left))) => return Err(server::left(left)),
             Ok(Err(Error::Tactical { error })) if plan::is_too_much(&error, attempt) => {
                 return self.walk_instead(open, part, &fault::chain(&error)).await;
@@ -191,7 +109,7 @@ impl IngestSoftware {
         if reported == 0 && software::has_reported(&self.store, settings.tenant, settings.integration_id).await? {
             return Err(Error::Doubtful(NOTHING_REPORTED.to_owned()));
         }
-        self.finish(part).await
+        finish(&self.store, part).await
     }
 
     /// The list's part gives way to a walk.
@@ -199,18 +117,9 @@ impl IngestSoftware {
         let run = &part.fence.run;
         let walk = self.walk(run.tenant, open.settings().integration_id).await?;
         if !run::plan(&self.store, run, &[walk]).await? {
-            return Ok(Done::Discarded("superseded"));
+            return Ok(SUPERSEDED);
         }
         tracing::warn!(run.id = %run.run_id, tenant.id = %run.tenant, error = cause, "the list of all software is too much: each agent is asked");
         Ok(Done::Applied)
     }
-
-    async fn finish(&self, part: &Part) -> Result<Done, Error> {
-        let state = run::finish_part(&self.store, &part.fence).await?;
-        Ok(if state.is_some() { Done::Applied } else { Done::Discarded("superseded") })
-    }
-}
-
-fn fence(message: &Received<SoftwareIngest>, part: &RunPart) -> Fence {
-    Fence { tenant: message.meta.tenant, run_id: message.payload.run_id, epoch: part.epoch }
 }

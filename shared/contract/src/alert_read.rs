@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::topology::{Lane, Worker};
-use crate::{Exhausted, Message};
+use crate::{Exhausted, Message, RunMessage};
 
 /// Reads all open alerts of a server and brings ours up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,14 @@ impl Message for AlertReconcile {
     const WORKER: Worker = Worker::Alert;
     const LANE: Lane = Lane::Bulk;
     const EXHAUSTED: Exhausted = Exhausted::RunFails;
+}
+
+impl RunMessage for AlertReconcile {
+    const HAS_PARTS: bool = false;
+
+    fn run_id(&self) -> Uuid {
+        self.run_id
+    }
 }
 
 /// Reads one alert, because the webhook that told of it was broken.

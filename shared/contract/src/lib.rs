@@ -15,6 +15,7 @@ pub mod webhook;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 pub use alert_observed::AlertObserved;
 pub use alert_read::{AlertFetch, AlertReconcile};
@@ -42,6 +43,20 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     const LANE: Lane;
     /// What exhaustion means.
     const EXHAUSTED: Exhausted;
+}
+
+/// A message of a run in `muster.run`: its own, or that of one of its parts.
+pub trait RunMessage: Message {
+    /// Whether parts have messages of their own. Where they have none, the run's own message does all of it.
+    const HAS_PARTS: bool;
+
+    /// The run.
+    fn run_id(&self) -> Uuid;
+
+    /// One part of the run; `None`: this is the run's own message.
+    fn part(&self) -> Option<&RunPart> {
+        None
+    }
 }
 
 /// What is known of a kind without its type.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::sync::RunPart;
 use crate::topology::{Lane, Worker};
-use crate::{Exhausted, Message};
+use crate::{Exhausted, Message, RunMessage};
 
 /// Reads what is installed on a server's devices: the run's own message chooses between one list of everything and a walk
 /// from agent to agent, and each step of either has a message of its own.
@@ -27,4 +27,16 @@ impl Message for SoftwareIngest {
     const WORKER: Worker = Worker::Inventory;
     const LANE: Lane = Lane::Bulk;
     const EXHAUSTED: Exhausted = Exhausted::RunFails;
+}
+
+impl RunMessage for SoftwareIngest {
+    const HAS_PARTS: bool = true;
+
+    fn run_id(&self) -> Uuid {
+        self.run_id
+    }
+
+    fn part(&self) -> Option<&RunPart> {
+        self.part.as_ref()
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::topology::{Lane, Worker};
-use crate::{Exhausted, Message};
+use crate::{Exhausted, Message, RunMessage};
 
 /// Reads a server's clients and sites and brings the organisation mappings up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,14 @@ impl Message for ClientsSync {
     const WORKER: Worker = Worker::Sync;
     const LANE: Lane = Lane::Bulk;
     const EXHAUSTED: Exhausted = Exhausted::RunFails;
+}
+
+impl RunMessage for ClientsSync {
+    const HAS_PARTS: bool = false;
+
+    fn run_id(&self) -> Uuid {
+        self.run_id
+    }
 }
 
 /// Reads a server's devices: the run's own message plans its parts, and each part has a message of its own.
@@ -51,6 +59,18 @@ impl Message for DevicesSync {
     const WORKER: Worker = Worker::Sync;
     const LANE: Lane = Lane::Bulk;
     const EXHAUSTED: Exhausted = Exhausted::RunFails;
+}
+
+impl RunMessage for DevicesSync {
+    const HAS_PARTS: bool = true;
+
+    fn run_id(&self) -> Uuid {
+        self.run_id
+    }
+
+    fn part(&self) -> Option<&RunPart> {
+        self.part.as_ref()
+    }
 }
 
 /// Reads one device anew, because something was said about it.

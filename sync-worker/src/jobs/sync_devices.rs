@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use connection::failure::{self, Concerns, Error};
+use connection::failure::Error;
 use connection::{Connections, Open, server};
-use contract::{DevicesSync, RunPart};
-use fault::JobError;
+use contract::DevicesSync;
+use runs::{SUPERSEDED, Steps, finish};
 use store::connection::DeviceSource;
 use store::device::{self, Source};
-use store::run::{self, Fence, Part, Scope, Taken};
+use store::run::{self, NewPart, Part, Scope, Taken};
 use store::{Left, Store, organization};
-use worker::{Done, Job, Outcome, Received};
+use worker::{Done, Received};
 
 use crate::plan;
 use crate::pull::{Pull, Pulled};
@@ -41,54 +41,15 @@ impl SyncDevices {
     }
 }
 
-impl Job for SyncDevices {
+impl Steps for SyncDevices {
     type Message = DevicesSync;
-    /// A part may take as long as a run of a job may.
-    const MESSAGES_MAX: usize = 1;
+    const WHAT: &'static str = "sync of devices";
 
-    async fn run(&self, batch: &[Received<DevicesSync>]) -> Result<Vec<Outcome>, JobError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for message in batch {
-            outcomes.push(match &message.payload.part {
-                None => self.begin(message).await,
-                Some(part) => self.go_on(message, part).await,
-            });
-        }
-        Ok(outcomes)
+    fn store(&self) -> &Store {
+        &self.store
     }
 
-    async fn fail_run(&self, message: &Received<DevicesSync>, reason: &str) -> Result<(), JobError> {
-        let cause = failure::cause(reason);
-        match &message.payload.part {
-            Some(part) => self.fail_part(&fence(message, part), &part.name, cause).await,
-            None => self.fail_all(message, None, cause).await,
-        }
-    }
-}
-
-/// The run and its parts.
-impl SyncDevices {
-    /// Takes the run over and plans what is left of it.
-    async fn begin(&self, message: &Received<DevicesSync>) -> Outcome {
-        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
-        if let Some(cause) = failure::exhausted(&message.meta) {
-            self.fail_all(message, None, &cause).await?;
-            return Ok(Done::Discarded("failed"));
-        }
-        let Some(taken) = run::take_over(&self.store, tenant, run_id).await? else {
-            return Ok(Done::Discarded("ended"));
-        };
-        match self.plan(message, &taken).await {
-            Ok(()) => Ok(Done::Applied),
-            Err(error) => {
-                let cause = failure::judge_run(&self.store, Concerns::Run(&taken.fence), error, &message.meta).await?;
-                self.fail_all(message, Some(taken.fence.epoch), &cause).await?;
-                Ok(Done::Discarded("failed"))
-            }
-        }
-    }
-
-    async fn plan(&self, message: &Received<DevicesSync>, taken: &Taken) -> Result<(), Error> {
+    async fn plan(&self, message: &Received<DevicesSync>, taken: &Taken) -> Result<Vec<NewPart>, Error> {
         let (tenant, integration_id) = (message.meta.tenant, taken.integration_id);
         let open = self.connections.open(tenant, integration_id).await?;
         let shown = server::clients(&self.store, &open).await?;
@@ -105,28 +66,7 @@ impl SyncDevices {
             DeviceSource::Classic => plan::PART_DEVICES_MAX,
             DeviceSource::Beta => plan::BETA_PART_DEVICES_MAX,
         };
-        run::plan(&self.store, &taken.fence, &plan::parts(&wanted, &shown, devices_max)).await?;
-        Ok(())
-    }
-
-    /// Does one part.
-    async fn go_on(&self, message: &Received<DevicesSync>, part: &RunPart) -> Outcome {
-        let fence = fence(message, part);
-        if let Some(cause) = failure::exhausted(&message.meta) {
-            self.fail_part(&fence, &part.name, &cause).await?;
-            return Ok(Done::Discarded("failed"));
-        }
-        let Some(begun) = run::begin_part(&self.store, &fence, &part.name).await? else {
-            return Ok(Done::Discarded("superseded"));
-        };
-        match self.part(message, &begun).await {
-            Ok(done) => Ok(done),
-            Err(error) => {
-                let cause = failure::judge_run(&self.store, Concerns::Part(&begun.fence), error, &message.meta).await?;
-                self.fail_part(&fence, &part.name, &cause).await?;
-                Ok(Done::Discarded("failed"))
-            }
-        }
+        Ok(plan::parts(&wanted, &shown, devices_max))
     }
 
     async fn part(&self, message: &Received<DevicesSync>, part: &Part) -> Result<Done, Error> {
@@ -134,26 +74,8 @@ impl SyncDevices {
         match &part.scope {
             Scope::Confirm => self.confirm(&open, part).await,
             Scope::Client(_) | Scope::Site(..) => self.read(&open, part).await,
-            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => {
-                Ok(Done::Discarded("superseded"))
-            }
+            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => Ok(SUPERSEDED),
         }
-    }
-
-    async fn fail_part(&self, fence: &Fence, name: &str, cause: &str) -> Result<(), JobError> {
-        let state = run::fail_part(&self.store, fence, name, cause).await?;
-        if state.is_some() {
-            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause, "part {name} of a sync failed");
-        }
-        Ok(())
-    }
-
-    async fn fail_all(&self, message: &Received<DevicesSync>, epoch: Option<i32>, cause: &str) -> Result<(), JobError> {
-        let (tenant, run_id) = (message.meta.tenant, message.payload.run_id);
-        if run::fail(&self.store, tenant, run_id, epoch, cause).await? {
-            tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause, "a sync of devices failed");
-        }
-        Ok(())
     }
 }
 
@@ -178,7 +100,7 @@ impl SyncDevices {
         let pull = Pull { store: &self.store, open, part, client, sites, fetched_at, source };
         let seen = match pull.run().await? {
             Pulled::All(seen) => seen,
-            Pulled::Fenced => return Ok(Done::Discarded("superseded")),
+            Pulled::Fenced => return Ok(SUPERSEDED),
             Pulled::Left(left) => return self.end_left(part, left).await,
         };
         let expected = part.expected.and_then(|expected| usize::try_from(expected).ok()).unwrap_or_default();
@@ -187,7 +109,7 @@ impl SyncDevices {
             return Err(Error::Doubtful(format!("Tactical lists {listed} of {expected} devices: {NOT_MARKED}")));
         }
         device::candidates(&self.store, &part.fence, &seen).await?;
-        self.finish(part).await
+        finish(&self.store, part).await
     }
 
     /// The second look: what no list shows is gone, as long as the list shows what was seen a moment ago, and the device's
@@ -195,7 +117,7 @@ impl SyncDevices {
     async fn confirm(&self, open: &Open, part: &Part) -> Result<Done, Error> {
         let run = &part.fence.run;
         let Some(strays) = device::strays(&self.store, &part.fence).await? else {
-            return Ok(Done::Discarded("superseded"));
+            return Ok(SUPERSEDED);
         };
         let shown = server::clients(&self.store, open).await?;
         let listed: HashSet<String> = server::agents(open).await?.into_keys().collect();
@@ -212,12 +134,7 @@ impl SyncDevices {
         let unlisted = strays.agent_ids.into_iter().filter(|agent_id| !listed.contains(agent_id));
         let gone = server::gone(open, unlisted.take(STRAYS_ASKED_MAX)).await;
         device::mark_strays(&self.store, &part.fence, &gone).await?;
-        self.finish(part).await
-    }
-
-    async fn finish(&self, part: &Part) -> Result<Done, Error> {
-        let state = run::finish_part(&self.store, &part.fence).await?;
-        Ok(if state.is_some() { Done::Applied } else { Done::Discarded("superseded") })
+        finish(&self.store, part).await
     }
 
     /// A part whose devices must not be written (any more). A person's own decision is no failure.
@@ -225,7 +142,7 @@ impl SyncDevices {
         match left {
             Left::Unmapped | Left::AutoSyncOff => {
                 let state = run::leave_part(&self.store, &part.fence).await?;
-                Ok(if state.is_some() { Done::Applied } else { Done::Discarded("superseded") })
+                Ok(if state.is_some() { Done::Applied } else { SUPERSEDED })
             }
             left => Err(server::left(left)),
         }
@@ -237,8 +154,4 @@ async fn sites(open: &Open, client: &str) -> Result<HashMap<i64, String>, Error>
     let Ok(id) = client.parse() else { return Ok(HashMap::new()) };
     let organization = open.call(async |client| client.organization(id).await).await?;
     Ok(organization.sites.into_iter().map(|site| (site.id, site.name)).collect())
-}
-
-fn fence(message: &Received<DevicesSync>, part: &RunPart) -> Fence {
-    Fence { tenant: message.meta.tenant, run_id: message.payload.run_id, epoch: part.epoch }
 }
