@@ -9,6 +9,7 @@ mod lapin;
 mod pipeline;
 mod reconcile;
 mod recorded;
+mod retention;
 mod runner;
 mod simulator;
 mod software;

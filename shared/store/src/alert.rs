@@ -29,6 +29,10 @@
 //! twice. Facts are told apart by 8-byte digests, the newest [`DIGESTS_MAX`] of each alert; a copy of an older one raises
 //! the revision once more and changes nothing else.
 //!
+//! **Retired.** Long after its end an alert's details and digests are let go (`retention`), its names, stamps and revision
+//! are not. A fact from before that moment says nothing new of it, unless it tells of a later incarnation; any other begins
+//! its details anew.
+//!
 //! **Locks** are taken in one order, each class sorted and in one statement: `alert_key`, `alert_dedup` (only by the second
 //! step of [`observe`]), `alert_state`, `rmm_alerts`, `alert_raw`, `agent`, `outbox`, findings and wishes. Whoever writes a
 //! row of `rmm_alerts` holds its `alert_state`. The join itself is done here and not in SQL: two alerts, two incarnations

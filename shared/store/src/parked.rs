@@ -132,17 +132,23 @@ pub async fn insert(store: &Store, parked: &[Parked]) -> Result<u64, Error> {
     store
         .run(format!("park {} messages", parked.len()), async {
             let mut transaction = store.pool().begin().await?;
-            let mut sorted: Vec<(String, &Parked)> = parked.iter().map(|one| (one.dedup(), one)).collect();
-            // two parkers with the same messages wait for each other and never deadlock
-            sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-            let mut new = 0;
-            for (dedup, one) in sorted {
-                new += insert_one(&mut transaction, &dedup, one).await?;
-            }
+            let new = insert_in(&mut transaction, parked).await?;
             transaction.commit().await?;
             Ok(new)
         })
         .await
+}
+
+/// As [`insert`], in the caller's transaction.
+pub(crate) async fn insert_in(connection: &mut PgConnection, parked: &[Parked]) -> Result<u64, sqlx::Error> {
+    let mut sorted: Vec<(String, &Parked)> = parked.iter().map(|one| (one.dedup(), one)).collect();
+    // two parkers with the same messages wait for each other and never deadlock
+    sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    let mut new = 0;
+    for (dedup, one) in sorted {
+        new += insert_one(connection, &dedup, one).await?;
+    }
+    Ok(new)
 }
 
 /// One statement a message: parking is rare, and a statement per message keeps the columns readable.

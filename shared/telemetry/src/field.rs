@@ -132,6 +132,8 @@ fields! {
     RUN_EPOCH = "run.epoch";
     /// Rows that one pass of the outbox relay took.
     OUTBOX_ROWS = "outbox.rows";
+    /// Rows that one round of retention let go.
+    RETENTION_ROWS = "retention.rows";
     /// UUID of a parked message.
     PARKED_ID = "parked.id";
     /// Whether a webhook was recorded.

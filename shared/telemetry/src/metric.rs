@@ -84,6 +84,8 @@ metrics! {
     RELAY_PUBLISHED_TOTAL = "muster_relay_published_total" Counter() Count;
     /// Age of an outbox row when its publish was confirmed.
     RELAY_LAG_SECONDS = "muster_relay_lag_seconds" Histogram() Seconds;
+    /// Rows that were too old to be kept, by table; those of the outbox were parked.
+    RETENTION_ROWS_TOTAL = "muster_retention_rows_total" Counter("table") Count;
     /// Messages parked for a person, by the class of the failure.
     PARKED_TOTAL = "muster_parked_total" Counter("kind", "class") Count;
     /// 1 while the connection to a server stands, else 0.

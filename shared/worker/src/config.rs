@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::retention;
+
 /// Flags and variables that every worker has.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -40,6 +42,9 @@ pub struct Config {
     /// How long the process may take to finish what it has in hand after SIGTERM; at least 5 s longer than one batch may take
     #[arg(long, env = "MUSTER_GRACE_MS", default_value_t = 40_000)]
     pub grace_ms: u64,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own type says it")]
+    pub retention: retention::Config,
 }
 
 impl Default for Config {
@@ -56,6 +61,7 @@ impl Default for Config {
             relay_sweep_ms: 2_000,
             relay_lease_ms: 30_000,
             grace_ms: 40_000,
+            retention: retention::Config::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A job takes a batch of messages of one kind, writes idempotently and answers one result per message. It never acks,
 //! nacks or publishes: the runner settles once the job has committed, the relay publishes what the transaction left in
-//! the outbox, and the parker moves dead letters into a table.
+//! the outbox, and the parker moves dead letters into a table. One worker a round lets go what is too old to be kept.
 
 pub mod config;
 pub mod disposition;
@@ -16,6 +16,7 @@ pub mod parker;
 mod process;
 pub mod registry;
 pub mod relay;
+pub mod retention;
 pub mod run;
 mod settle;
 mod trace;

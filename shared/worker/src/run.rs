@@ -22,7 +22,7 @@ use crate::hands::Hands;
 use crate::process::Runner;
 use crate::registry::Registry;
 use crate::relay::{Relay, Wake};
-use crate::{lane, parker};
+use crate::{lane, parker, retention};
 
 /// Everything that a worker can be told. A bad value is one line on stderr that names flag and variable, exit code 2.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,6 +116,7 @@ struct Parts {
     lanes: Vec<JoinHandle<()>>,
     moving: TaskTracker,
     consuming: JoinHandle<()>,
+    retaining: JoinHandle<()>,
     relaying: JoinHandle<()>,
     relay_stop: CancellationToken,
     publishing: JoinHandle<()>,
@@ -163,12 +164,15 @@ impl Parts {
         lanes.extend(
             consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone(), stop.clone()))),
         );
+        let retaining =
+            tokio::spawn(retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone()));
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
         let relaying = tokio::spawn(relay.run(relay_stop.clone()));
         Self {
             lanes,
             moving,
             consuming,
+            retaining,
             relaying,
             relay_stop,
             publishing,
@@ -200,6 +204,7 @@ impl Parts {
         self.moving.close();
         self.moving.wait().await;
         join(self.consuming).await;
+        join(self.retaining).await;
         self.relay_stop.cancel();
         join(self.relaying).await;
         self.publish_stop.cancel();

@@ -40,6 +40,7 @@ on conflict (tenant, alert_id) do update set
     loose_open_polled_at = excluded.loose_open_polled_at,
     loose_details = excluded.loose_details,
     fetch_wanted_at = excluded.fetch_wanted_at,
+    retired_at = null,
     external_alert_id = excluded.external_alert_id,
     agent_id = excluded.agent_id,
     asset_id = excluded.asset_id,

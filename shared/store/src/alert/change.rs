@@ -51,7 +51,9 @@ impl Change {
         }
         for position in &component.items {
             let item = &items[*position];
-            state.join(&State::of(&item.fact, &item.keys));
+            if !stored.get(&alert).is_some_and(|old| old.has_outlived(&item.fact)) {
+                state.join(&State::of(&item.fact, &item.keys));
+            }
         }
         let told = component.items.iter().map(|position| &items[*position].fact).filter(|fact| fact.is_webhook());
         let refreshes = told.map(|fact| (fact.tenant, fact.integration_id, fact.agent_id.clone())).collect();

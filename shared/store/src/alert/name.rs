@@ -90,6 +90,10 @@ pub(crate) async fn claim(connection: &mut PgConnection, items: &[Item]) -> Resu
         for row in found {
             names.alerts.insert((row.tenant, row.integration_id, row.key), (row.tenant, row.alert_id));
         }
+        // one that stood there a moment ago has just been forgotten with its alert
+        if names.alerts.len() < wanted.len() {
+            return Err(super::raced("claim alert keys"));
+        }
     }
     Ok(names)
 }

@@ -165,7 +165,10 @@ pub async fn begin_poll(store: &Store, tenant: Uuid, integration_id: Uuid) -> Re
 /// What the database said.
 pub async fn note_agents(store: &Store, tenant: Uuid, integration_id: Uuid, listed: usize) -> Result<(), Error> {
     let noted = sqlx::query!(
-        "insert into muster.alert_poll as p (tenant, integration_id, agents_listed) values ($1, $2, $3)
+        // not of a connection that was switched off meanwhile: what is removed is not to come back
+        "insert into muster.alert_poll as p (tenant, integration_id, agents_listed)
+         select tenant, integration_id, $3 from rmm_integrations
+         where tenant = $1 and integration_id = $2 and is_active
          on conflict (tenant, integration_id) do update set agents_listed = excluded.agents_listed
          where p.agents_listed is distinct from excluded.agents_listed",
         tenant,
@@ -190,7 +193,8 @@ pub async fn end_poll(
     let noted = sqlx::query!(
         "insert into muster.alert_poll as p
              (tenant, integration_id, polled_at, undelivered, undelivered_at, unverifiable)
-         values ($1, $2, $3, $4, $5, $6)
+         select tenant, integration_id, $3, $4, $5, $6 from rmm_integrations
+         where tenant = $1 and integration_id = $2 and is_active
          on conflict (tenant, integration_id) do update
          set polled_at = excluded.polled_at, undelivered = excluded.undelivered,
              undelivered_at = coalesce(excluded.undelivered_at, p.undelivered_at), unverifiable = excluded.unverifiable

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::fact::Fact;
 use super::name::AlertId;
 use super::state::{DetailsTold, Digests, Group, Stamps, State};
 use super::statement;
@@ -23,8 +24,19 @@ pub(crate) struct Stored {
     pub(crate) dedup_key: Option<String>,
     pub(crate) opening_at: Option<DateTime<Utc>>,
     pub(crate) external_alert_id: Option<String>,
+    /// Since when its details and digests are gone: it ended long before (`store::retention`).
+    pub(crate) retired_at: Option<DateTime<Utc>>,
     /// Its row in `rmm_alerts`, where it has one.
     pub(crate) row: Option<RowNow>,
+}
+
+impl Stored {
+    /// Whether a fact is of the past that was let go: it came, or should have come, while the alert was kept whole. What it
+    /// says of an alert that ended so long ago nobody needs, and it must not change what a reader sees. A later
+    /// incarnation is news whenever it comes.
+    pub(crate) fn has_outlived(&self, fact: &Fact) -> bool {
+        self.retired_at.is_some_and(|at| fact.at < at && fact.alert_time <= self.state.alert_time)
+    }
 }
 
 /// What people and the database may have made of the visible row.
@@ -106,6 +118,7 @@ pub(crate) async fn read(
             dedup_key: row.dedup_key,
             opening_at: row.opening_at,
             external_alert_id: row.external_alert_id,
+            retired_at: row.retired_at,
             row: now,
         };
         Ok((alert, stored))

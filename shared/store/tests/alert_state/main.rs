@@ -8,4 +8,5 @@ mod model;
 mod poll;
 mod property;
 mod race;
+mod retired;
 mod world;

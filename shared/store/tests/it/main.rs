@@ -9,6 +9,7 @@ mod migrate;
 mod outbox;
 mod parked;
 mod plan;
+mod retention;
 mod secret;
 mod tenant;
 mod token;
