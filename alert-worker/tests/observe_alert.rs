@@ -6,7 +6,7 @@ use std::time::Duration;
 use alert_worker::jobs::observe_alert::ObserveAlert;
 use chrono::{DateTime, Utc};
 use contract::alert_observed::{Said, TemplateMistake};
-use contract::event::{AlertChanged, Transition};
+use contract::event::{AlertChanged, CloudEvent, Transition};
 use contract::{AlertObserved, Meta};
 use fault::Class;
 use store::Store;
@@ -55,7 +55,8 @@ async fn connected(store: &Store) -> Connected {
 /// What the job has written, as its readers hear it.
 async fn heard(store: &Store) -> Vec<AlertChanged> {
     let rows = outbox::claim(store, 100, Duration::from_secs(60)).await.unwrap();
-    rows.iter().map(|row| serde_json::from_slice(&row.body).unwrap()).collect()
+    let event = |body: &[u8]| serde_json::from_slice::<CloudEvent<AlertChanged>>(body).unwrap();
+    rows.iter().map(|row| event(&row.body).data).collect()
 }
 
 #[tokio::test]

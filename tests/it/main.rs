@@ -4,6 +4,7 @@ mod connection;
 mod console;
 mod contract;
 mod dev;
+mod events;
 mod harness;
 mod lapin;
 mod pipeline;

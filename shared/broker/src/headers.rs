@@ -2,7 +2,7 @@
 //! death headers make RabbitMQ 3.10 drop a retried message silently.
 
 use chrono::{DateTime, Utc};
-use contract::{Meta, envelope};
+use contract::{Meta, envelope, topology};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(crate) fn encode(meta: &Meta, extra: &[(String, AMQPValue)]) -> Result<Basic
     Ok(BasicProperties::default()
         .with_message_id(short("message id", &meta.message_id)?)
         .with_type(short("kind", &meta.kind)?)
-        .with_content_type("application/json".into())
+        .with_content_type(topology::MESSAGE_CONTENT_TYPE.into())
         .with_app_id(envelope::APP_ID.into())
         .with_timestamp(u64::try_from(meta.first_published_at.timestamp()).unwrap_or(0))
         .with_delivery_mode(2)

@@ -75,7 +75,7 @@ impl Outgoing {
         Ok(Self {
             exchange: short("exchange", exchange)?,
             routing_key: short("routing key", routing_key)?,
-            properties: headers::encode(meta, &[])?,
+            properties: headers::encode(meta, &[])?.with_content_type(topology::content_type(exchange).into()),
             body,
         })
     }

@@ -1,94 +1,144 @@
-//! Events: what leaves on `muster.events` once a transaction has committed.
+//! Events: what leaves on `muster.events` once a transaction has committed, as CloudEvents 1.0 in JSON.
 //!
-//! Delivered at least once, in any order; `rev` tells which of two is newer, and a redelivery has the same id and body.
+//! Delivered at least once, in any order; `rev` tells which of two about the same thing is newer, and a redelivery has the
+//! same id and body. What an event holds is told once, by the comments of its fields here: `docs/MESSAGES.md` is made of them.
+
+#[macro_use]
+mod field;
+mod alert;
+mod asset;
+mod run;
+mod software;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id;
+pub use alert::{AlertChanged, Transition};
+pub use asset::{AssetChange, AssetChanged};
+pub use field::Field;
+pub use run::{ImportCompleted, RunCounts, SyncEnded};
+pub use software::{SoftwareChange, SoftwareChanged};
 
-/// A change of an alert's visible state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transition {
-    /// The alert exists and is open.
-    Opened,
-    /// Something that a reader sees changed: severity, message, device, or the opening became known after the resolve.
-    Updated,
-    /// The alert is resolved.
-    Resolved,
-    /// A later read of Tactical, or a new incarnation, shows it open after all.
-    Reopened,
+/// AMQP's `content_type` of an event: CloudEvents' structured mode in JSON.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+/// What happened, as an event's `data` holds it.
+pub trait Data: Serialize + DeserializeOwned {
+    /// The event's types that carry this data, each with when it is sent.
+    const TYPES: &'static [(&'static str, &'static str)];
+    /// What the event is about: `alerts/<alert_id>`.
+    const SUBJECT: &'static str;
+    /// The fields, for the description.
+    const FIELDS: &'static [Field];
+
+    /// One of [`Data::TYPES`]: `rmm.alert.opened`.
+    fn event_type(&self) -> &'static str;
+    /// Whose it is.
+    fn tenant(&self) -> Uuid;
+    /// The connection that told of it.
+    fn integration_id(&self) -> Uuid;
+    /// [`Data::SUBJECT`] with its id.
+    fn subject(&self) -> String;
+    /// What tells newer from older, where the thing has one.
+    fn rev(&self) -> Option<i64>;
+    /// The event's stable id: the same change has the same id for ever, another one never. `at`: when it was committed.
+    fn event_id(&self, at: DateTime<Utc>) -> String;
 }
 
-impl Transition {
-    /// The last word of the event's type.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Updated => "updated",
-            Self::Resolved => "resolved",
-            Self::Reopened => "reopened",
-        }
-    }
-
-    /// The event's type, which AMQP's `type` property carries: `rmm.alert.opened`.
-    #[must_use]
-    pub fn event_type(self) -> String {
-        format!("rmm.alert.{}", self.as_str())
-    }
-}
-
-/// The body of `rmm.alert.*`: the alert as it was at `rev`.
+/// An event as it leaves: CloudEvents' attributes, three extensions (`tenant`, `rev`, `traceparent`), and the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AlertChanged {
-    /// Whose alert.
+pub struct CloudEvent<D> {
+    /// `1.0`.
+    pub specversion: String,
+    /// The stable id; AMQP's `message_id`, too.
+    pub id: String,
+    /// `/tenants/<tenant>/integrations/<integration_id>`.
+    pub source: String,
+    /// `rmm.alert.opened`; AMQP's `type`, too.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// `alerts/<alert_id>`.
+    pub subject: String,
+    /// The database's clock in the transaction that made the change.
+    pub time: DateTime<Utc>,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// Whose it is.
     pub tenant: Uuid,
-    /// Our id of the alert, `rmm_alerts.alert_id`.
-    pub alert_id: Uuid,
-    /// The integration that it came through.
-    pub integration_id: Uuid,
-    /// The state's revision at which this happened; grows with each change of the alert, not always by one.
-    pub rev: i64,
+    /// [`Data::rev`], as far as CloudEvents' integers go (32 bits); the data has all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<i32>,
+    /// The trace of the webhook that caused it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// What happened.
-    pub transition: Transition,
-    /// Tactical's agent.
-    pub agent_id: String,
-    /// Our asset, where it is known.
-    pub asset_id: Option<Uuid>,
-    /// `critical`, `moderate`, `minor` or `none`.
-    pub severity: String,
-    /// `active`, `acknowledged`, `suppressed`, `resolved`.
-    pub status: String,
-    /// What flapping is counted by.
-    pub dedup_key: Option<String>,
-    /// How often this dedup key has opened so far.
-    pub occurrence_count: i32,
-    /// When the alert was raised.
-    pub triggered_at: Option<DateTime<Utc>>,
-    /// When it was resolved.
-    pub resolved_at: Option<DateTime<Utc>>,
+    pub data: D,
 }
 
-impl AlertChanged {
-    /// The event's stable id: the same (alert, rev, transition) has the same id for ever.
+impl<D: Data> CloudEvent<D> {
+    /// The event of a change that is committed at `at`, on the database's clock.
     #[must_use]
-    pub fn event_id(&self) -> String {
-        let rev = self.rev.to_be_bytes();
-        id::of(&[
-            b"rmm.alert",
-            self.tenant.as_bytes(),
-            self.alert_id.as_bytes(),
-            &rev,
-            self.transition.as_str().as_bytes(),
-        ])
+    pub fn of(data: D, at: DateTime<Utc>, traceparent: Option<String>) -> Self {
+        let (tenant, integration_id) = (data.tenant(), data.integration_id());
+        Self {
+            specversion: "1.0".to_owned(),
+            id: data.event_id(at),
+            source: format!("/tenants/{tenant}/integrations/{integration_id}"),
+            event_type: data.event_type().to_owned(),
+            subject: data.subject(),
+            time: at,
+            datacontenttype: "application/json".to_owned(),
+            tenant,
+            rev: data.rev().and_then(|rev| i32::try_from(rev).ok()),
+            traceparent,
+            data,
+        }
     }
 
     /// The key that it is published with: `rmm.alert.opened.<tenant>`.
     #[must_use]
     pub fn routing_key(&self) -> String {
-        format!("{}.{}", self.transition.event_type(), self.tenant)
+        format!("{}.{}", self.event_type, self.tenant)
     }
+}
+
+/// What is known of an event's data without its type.
+#[derive(Debug, Clone, Copy)]
+pub struct EventInfo {
+    /// [`Data::TYPES`].
+    pub types: &'static [(&'static str, &'static str)],
+    /// [`Data::SUBJECT`].
+    pub subject: &'static str,
+    /// [`Data::FIELDS`].
+    pub fields: &'static [Field],
+    /// Decodes an event and makes it anew of its data, time and trace: how the golden test reads a sample without knowing
+    /// its data.
+    pub remake: fn(&[u8]) -> Result<serde_json::Value, serde_json::Error>,
+}
+
+fn remake<D: Data>(body: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    let read: CloudEvent<D> = serde_json::from_slice(body)?;
+    serde_json::to_value(CloudEvent::of(read.data, read.time, read.traceparent))
+}
+
+macro_rules! events {
+    ($($data:ty),+ $(,)?) => {
+        /// Every event that there is, by its data.
+        pub const EVENTS: &[EventInfo] = &[$(EventInfo {
+            types: <$data>::TYPES,
+            subject: <$data>::SUBJECT,
+            fields: <$data>::FIELDS,
+            remake: remake::<$data>,
+        }),+];
+    };
+}
+
+events![AlertChanged, AssetChanged, SoftwareChanged, ImportCompleted, SyncEnded];
+
+/// The id of a change that happened at one moment of the database's clock.
+fn id_at(at: DateTime<Utc>, parts: &[&[u8]]) -> String {
+    let at = at.timestamp_micros().to_be_bytes();
+    crate::id::of(&[parts, &[&at]].concat())
 }

@@ -11,6 +11,8 @@ pub const WORK: &str = "muster.work";
 pub const RETRY: &str = "muster.retry";
 /// Topic exchange that events leave by; with nobody bound they are dropped here.
 pub const EVENTS: &str = "muster.events";
+/// AMQP's `content_type` of a job's message.
+pub const MESSAGE_CONTENT_TYPE: &str = "application/json";
 /// Fanout exchange and queue where dead letters and unrouted messages land, until the parker moves them to the table.
 pub const LANDING: &str = "muster.landing";
 
@@ -82,6 +84,12 @@ pub fn queue(worker: Worker, lane: Lane) -> String {
 #[must_use]
 pub fn binding_key(worker: Worker, lane: Lane) -> String {
     format!("{}.#", queue(worker, lane))
+}
+
+/// AMQP's `content_type` of what is published to an exchange: events are CloudEvents, everything else is plain JSON.
+#[must_use]
+pub fn content_type(exchange: &str) -> &'static str {
+    if exchange == EVENTS { crate::event::CONTENT_TYPE } else { MESSAGE_CONTENT_TYPE }
 }
 
 /// The key that a message is published with: `alert-worker.main.alert.observed.v1`.

@@ -40,7 +40,6 @@
 //! table and the merge alike. The lock is an upsert that writes nothing, which Citus takes on any number of shards.
 pub mod bound;
 mod change;
-mod event;
 mod fact;
 mod kept;
 mod link;
@@ -57,7 +56,6 @@ use tracing::{Span, info_span};
 
 use crate::Error;
 
-pub(crate) use event::outbox_row;
 pub use fact::{Details, Fact, Odd, Said, Severity, Snooze};
 pub use link::{Agent, link};
 pub(crate) use link::{link_assets, link_until};

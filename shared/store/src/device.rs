@@ -21,6 +21,7 @@ mod bounds;
 mod current;
 mod decide;
 mod digest;
+mod event;
 mod fields;
 mod hidden;
 mod missing;
@@ -34,6 +35,7 @@ use crate::lock::Left;
 use crate::run::PartFence;
 
 pub use batch::merge;
+pub(crate) use event::{Fate, tell};
 pub use hidden::forget_hidden;
 pub use missing::{candidates, confirm_missing};
 pub(crate) use strays::note as note_strays;

@@ -11,12 +11,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use contract::event::{CloudEvent, Data};
 use contract::{Message, Meta, topology};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::error::Attempt;
 use crate::{Error, Store};
+
+/// Rows that one statement writes: an event has some 600 bytes, and a change of a mapping may tell of a whole fleet.
+const INSERT_ROWS_MAX: usize = 1_000;
 
 /// A message to be written. The texts other than `dedup` are AMQP short strings: at most 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,23 @@ impl NewRow {
             available_at,
         }
     }
+
+    /// What happened, for whoever listens. `at`: the database's clock in the transaction of the change.
+    #[must_use]
+    pub fn event<D: Data>(data: D, at: DateTime<Utc>, traceparent: Option<String>) -> Self {
+        let event = CloudEvent::of(data, at, traceparent);
+        Self {
+            tenant: event.tenant,
+            exchange: topology::EVENTS.to_owned(),
+            routing_key: event.routing_key(),
+            kind: event.event_type.clone(),
+            message_id: event.id.clone(),
+            dedup: event.id.clone(),
+            body: serde_json::to_vec(&event).expect("an event of texts, numbers and times is JSON"),
+            traceparent: event.traceparent,
+            available_at: None,
+        }
+    }
 }
 
 /// A claimed message.
@@ -94,9 +115,17 @@ pub struct Row {
 /// # Errors
 /// [`Error::Data`] when a text is over its limit; otherwise what the database said.
 pub async fn insert(connection: &mut PgConnection, rows: &[NewRow]) -> Result<u64, Error> {
-    if rows.is_empty() {
-        return Ok(0);
+    let mut rows: Vec<&NewRow> = rows.iter().collect();
+    // over all statements of the transaction, so that two writers of the same keys wait and never deadlock
+    rows.sort_by(|one, other| one.dedup.cmp(&other.dedup));
+    let mut written = 0;
+    for rows in rows.chunks(INSERT_ROWS_MAX) {
+        written += insert_some(connection, rows).await?;
     }
+    Ok(written)
+}
+
+async fn insert_some(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<u64, Error> {
     let tenants: Vec<Uuid> = rows.iter().map(|row| row.tenant).collect();
     let exchanges: Vec<&str> = rows.iter().map(|row| row.exchange.as_str()).collect();
     let routing_keys: Vec<&str> = rows.iter().map(|row| row.routing_key.as_str()).collect();

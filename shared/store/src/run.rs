@@ -17,6 +17,7 @@ mod fence;
 mod part;
 mod scope;
 mod start;
+mod tell;
 mod view;
 
 pub use end::fail;

@@ -16,6 +16,7 @@
 
 mod batch;
 mod diff;
+mod event;
 mod list;
 mod read;
 pub mod value;

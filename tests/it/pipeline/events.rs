@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::event::{AlertChanged, Transition};
+use contract::event::{AlertChanged, CloudEvent, Transition};
 use contract::topology;
 use sqlx::Row as _;
 use tests::{Client, Fleet, Got};
@@ -14,9 +14,9 @@ const QUEUE: &str = "test.events";
 pub(super) struct Events;
 
 impl Events {
-    /// Receives every event from now on.
+    /// Receives every event about alerts from now on.
     pub(super) async fn bind(client: &Client) -> Self {
-        client.bind_queue(QUEUE, topology::EVENTS, "#").await;
+        client.bind_queue(QUEUE, topology::EVENTS, "rmm.alert.#").await;
         Self
     }
 
@@ -39,8 +39,8 @@ impl Events {
             let known = by_id.entry(id.clone()).or_insert_with(|| got.body.clone());
             assert_eq!(*known, got.body, "the event {id} has two contents");
         }
-        let events: Vec<AlertChanged> =
-            by_id.values().map(|body| serde_json::from_slice(body).expect("an event")).collect();
+        let event = |body: &Vec<u8>| serde_json::from_slice::<CloudEvent<AlertChanged>>(body).expect("an event");
+        let events: Vec<AlertChanged> = by_id.values().map(|body| event(body).data).collect();
         let keys: BTreeSet<_> = events.iter().map(|event| (event.alert_id, event.rev, event.transition)).collect();
         assert_eq!(keys.len(), events.len(), "one (alert, rev, transition) has two ids");
         let opened = events.iter().filter(|event| event.transition == Transition::Opened);

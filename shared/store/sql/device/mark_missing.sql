@@ -15,3 +15,4 @@ update muster.agent g
 set missing_since = now()
 from gone
 where g.tenant = $1 and g.integration_id = $2 and g.agent_id = gone.agent_id
+returning g.agent_id

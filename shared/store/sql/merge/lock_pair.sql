@@ -1,5 +1,6 @@
 -- Both sides of an open proposal, locked, where both still have an asset of their own.
-select p.agent_id, p.old_agent_id, a.asset_id, o.asset_id as old_asset_id
+select p.agent_id, p.old_agent_id, a.asset_id, o.asset_id as old_asset_id,
+       og.missing_since is not null as "was_missing!"
 from muster.merge_proposal p
 join muster.agent g
     on g.tenant = p.tenant and g.integration_id = p.integration_id and g.agent_id = p.agent_id

@@ -28,6 +28,8 @@ pub(crate) struct Change {
     /// Names that must lead here from now on.
     pub(crate) moved: Vec<Name>,
     traceparent: Option<String>,
+    /// Nobody but polls told of it.
+    is_polled: bool,
     /// Agents that a webhook of the batch was about.
     pub(crate) refreshes: Vec<Agent>,
     pub(crate) asset_id: Option<Uuid>,
@@ -71,6 +73,7 @@ impl Change {
             old,
             old_view,
             doubles,
+            is_polled: component.items.iter().all(|position| !items[*position].fact.is_webhook()),
             moved: component.names.into_iter().filter(|name| names[name] != alert).collect(),
             traceparent: component.items.iter().rev().find_map(|position| items[*position].fact.traceparent.clone()),
         }
@@ -79,6 +82,11 @@ impl Change {
     /// Whether the batch told anything new about it.
     pub(crate) fn is_news(&self) -> bool {
         !self.doubles.is_empty() || self.old.as_ref().is_none_or(|old| old.state != self.state)
+    }
+
+    /// Whether a poll has found it: nobody saw it before, and no webhook told of it.
+    pub(crate) fn is_found(&self) -> bool {
+        self.is_polled && self.old_view.is_none() && self.doubles.is_empty()
     }
 
     /// Its agent.

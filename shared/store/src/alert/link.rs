@@ -12,9 +12,10 @@ use sqlx::{Postgres, Transaction};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Tries, event, stored};
+use super::{Tries, stored};
 use crate::error::Attempt;
-use crate::{Error, Store, lock, outbox};
+use crate::outbox::{self, NewRow};
+use crate::{Error, Store, lock};
 
 /// An agent: tenant, integration, Tactical's id.
 pub type Agent = (Uuid, Uuid, String);
@@ -106,8 +107,7 @@ async fn link_to(mut transaction: Transaction<'_, Postgres>, assets: &HashMap<Ag
         return Err(super::raced("link alerts"));
     }
     let events = write(&mut transaction, &waiting).await?;
-    let rows: Vec<_> = events.iter().map(|event| event::outbox_row(event, None)).collect();
-    outbox::insert(&mut transaction, &rows).await?;
+    outbox::insert(&mut transaction, &events).await?;
     transaction.commit().await.attempt("commit linked alerts")?;
     Ok(events.len() as u64)
 }
@@ -126,7 +126,8 @@ async fn find_waiting(connection: &mut PgConnection, assets: &HashMap<Agent, Uui
         .attempt(format!("read the alerts of {} agents that wait for an asset", assets.len()))
 }
 
-async fn write(connection: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<AlertChanged>, Error> {
+/// Links them; the events that tell it.
+async fn write(connection: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<NewRow>, Error> {
     let tenants: Vec<Uuid> = waiting.iter().map(|one| one.tenant).collect();
     let ids: Vec<Uuid> = waiting.iter().map(|one| one.alert_id).collect();
     let agents: Vec<&str> = waiting.iter().map(|one| one.agent_id.as_str()).collect();
@@ -161,5 +162,5 @@ async fn write(connection: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec
         triggered_at: Some(row.triggered_at),
         resolved_at: row.resolved_at,
     });
-    Ok(events.collect())
+    Ok(events.map(|event| NewRow::event(event, now, None)).collect())
 }

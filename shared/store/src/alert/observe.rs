@@ -14,9 +14,10 @@ use super::link::{self, Agent};
 use super::name::{self, AlertId, Item, Names};
 use super::occurrence::{self, Dedup};
 use super::stored::{self, Stored};
-use super::{Tries, event, kept, statement};
+use super::{Tries, kept, statement};
 use crate::error::Attempt;
-use crate::{Error, Store, agent, outbox};
+use crate::outbox::{self, NewRow};
+use crate::{Error, Store, agent};
 
 /// What became of one fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +110,8 @@ async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After)
     }
     let odd = odd(facts, &outcomes);
     let has_api = |fact: &Fact| connections.get(&(fact.tenant, fact.integration_id)).is_some_and(|it| it.has_api);
-    let events = finish(&mut transaction, &changes, &odd, has_api).await?;
+    let events = now.map(|now| events(&changes, &connections, now)).unwrap_or_default();
+    let events = finish(&mut transaction, &changes, &events, &odd, has_api).await?;
     transaction.commit().await.attempt("commit alerts")?;
     Ok((Observed { outcomes, events }, after))
 }
@@ -118,13 +120,15 @@ async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After)
 struct Connection {
     is_active: bool,
     has_api: bool,
+    /// A poll has shown all of its open alerts before.
+    is_imported: bool,
     now: DateTime<Utc>,
 }
 
-async fn connections(
-    connection: &mut PgConnection,
-    facts: &[Fact],
-) -> Result<HashMap<(Uuid, Uuid), Connection>, Error> {
+/// Connections by tenant and integration.
+type Connections = HashMap<(Uuid, Uuid), Connection>;
+
+async fn connections(connection: &mut PgConnection, facts: &[Fact]) -> Result<Connections, Error> {
     let named: BTreeSet<(Uuid, Uuid)> = facts.iter().map(|fact| (fact.tenant, fact.integration_id)).collect();
     let (tenants, integrations): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
     let rows = sqlx::query_file!("sql/alert/find_integrations.sql", &tenants, &integrations)
@@ -132,14 +136,14 @@ async fn connections(
         .await
         .attempt(format!("read {} connections", tenants.len()))?;
     let connections = rows.into_iter().map(|row| {
-        let connection = Connection { is_active: row.is_active, has_api: row.has_api, now: row.now };
-        ((row.tenant, row.integration_id), connection)
+        let (is_active, has_api, is_imported) = (row.is_active, row.has_api, row.is_imported);
+        ((row.tenant, row.integration_id), Connection { is_active, has_api, is_imported, now: row.now })
     });
     Ok(connections.collect())
 }
 
 /// What each fact is, and those that are about an alert.
-fn sort(facts: &[Fact], connections: &HashMap<(Uuid, Uuid), Connection>) -> (Vec<Outcome>, Vec<Item>) {
+fn sort(facts: &[Fact], connections: &Connections) -> (Vec<Outcome>, Vec<Item>) {
     let mut items = Vec::new();
     let outcomes = facts.iter().map(|fact| match connections.get(&(fact.tenant, fact.integration_id)) {
         None => Outcome::NoSuchConnection,
@@ -240,10 +244,21 @@ async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<
     occurrence::note_left(connection, &left).await
 }
 
+/// What leaves. What a connection's first poll finds is part of one import and not told one by one.
+fn events(changes: &[Change], connections: &Connections, now: DateTime<Utc>) -> Vec<NewRow> {
+    let is_import = |change: &Change| {
+        let connection = connections.get(&(change.alert.0, change.integration_id));
+        change.is_found() && connection.is_some_and(|connection| !connection.is_imported)
+    };
+    let told = changes.iter().filter(|change| !is_import(change)).flat_map(Change::events);
+    told.map(|(event, trace)| NewRow::event(event, now, trace)).collect()
+}
+
 /// Notes what is to be read, and writes what leaves; how many events.
 async fn finish(
     connection: &mut PgConnection,
     changes: &[Change],
+    events: &[NewRow],
     odd: &[Fact],
     has_api: impl Fn(&Fact) -> bool,
 ) -> Result<u64, Error> {
@@ -253,10 +268,8 @@ async fn finish(
     refreshes.extend(changes.iter().flat_map(|change| change.refreshes.iter().cloned()));
     refreshes.retain(|(_, _, agent_id)| !agent_id.is_empty());
     agent::note_refresh(connection, &refreshes).await?;
-    let events: Vec<_> = changes.iter().flat_map(Change::events).collect();
-    let rows: Vec<_> = events.iter().map(|(event, trace)| event::outbox_row(event, trace.clone())).collect();
     let written =
-        outbox::insert(connection, &rows).instrument(statement("INSERT", "muster.outbox", rows.len())).await?;
+        outbox::insert(connection, events).instrument(statement("INSERT", "muster.outbox", events.len())).await?;
     outbox::insert(connection, &kept::fetches(&wishes.fetches)).await?;
     wishes.note(connection).await?;
     Ok(written)

@@ -10,7 +10,7 @@ use super::current::Organization;
 use super::decide::{Context, Decision};
 use super::digest::Digest;
 use super::write::{Writes, write};
-use super::{Batch, Device, Merged, Outcome, adopt, bounds, current, decide};
+use super::{Batch, Device, Merged, Outcome, adopt, bounds, current, decide, event};
 use crate::alert::{self, Tries};
 use crate::error::Attempt;
 use crate::run::{self, Step};
@@ -63,11 +63,11 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<(Outcome, Assets), E
     if locked.server_epoch != batch.server_epoch {
         return Ok(none(Outcome::Left(Left::ServerChanged)));
     }
-    let organization = match current::organization(&mut transaction, batch).await? {
+    let (organization, client_id) = match current::organization(&mut transaction, batch).await? {
         None => return Ok(none(Outcome::Left(Left::UnknownOrganization))),
         Some(Organization { is_on: false, .. }) => return Ok(none(Outcome::Left(Left::AutoSyncOff))),
         Some(Organization { client_id: None, .. }) => return Ok(none(Outcome::Left(Left::Unmapped))),
-        Some(Organization { client_id: Some(client_id), synced_at, .. }) => (client_id, synced_at),
+        Some(found @ Organization { client_id: Some(client_id), .. }) => (found, client_id),
     };
     // a part that is under way stands in no mapping, and what it found unchanged in no row
     let read_at = match batch.fence {
@@ -78,12 +78,13 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<(Outcome, Assets), E
         source: batch.source,
         fetched_at: batch.fetched_at,
         external_client_id: &batch.external_client_id,
-        client_id: organization.0,
-        synced_at: organization.1.max(read_at),
+        client_id,
+        synced_at: organization.synced_at.max(read_at),
     };
     let devices = usable(batch, locked.now);
     let (writes, mut merged, assets) = prepare(&mut transaction, batch, &context, &devices).await?;
     write(&mut transaction, batch, &writes).await?;
+    event::write(&mut transaction, batch, &writes, organization.is_imported, locked.now).await?;
     merged.odd = batch.devices.iter().filter(|device| !bounds::is_usable(&device.agent_id)).count();
     if let Some(fence) = &batch.fence {
         run::advance(&mut transaction, fence, &step(batch, &merged), Some(batch.fetched_at)).await?;
@@ -144,6 +145,10 @@ async fn prepare<'a>(
     }
     compare(connection, batch, context, &current, compared, &mut writes, &mut merged).await?;
     writes.rows.sort_unstable_by(|a, b| a.0.agent_id.cmp(&b.0.agent_id));
+    for (device, written) in &mut writes.rows {
+        let rev = current.get(&device.agent_id).map_or(0, |current| current.rev);
+        written.rev = rev + i64::from(written.told.is_some());
+    }
     let known = current.into_iter().filter_map(|(agent_id, current)| Some((agent_id, current.asset_id?)));
     let written = writes.rows.iter().map(|(device, written)| (device.agent_id.clone(), written.asset_id));
     let assets = known.chain(written).map(|(id, asset_id)| ((batch.tenant, batch.integration_id, id), asset_id));

@@ -14,9 +14,12 @@ use crate::Error;
 use crate::error::Attempt;
 
 /// The client that a batch is of.
+#[derive(Clone, Copy)]
 pub(super) struct Organization {
     pub(super) client_id: Option<Uuid>,
     pub(super) is_on: bool,
+    /// A run has once read all of its devices: what comes from now on is told one by one.
+    pub(super) is_imported: bool,
     /// Since when its devices are known to be as they are shown.
     pub(super) synced_at: Option<DateTime<Utc>>,
 }
@@ -26,7 +29,12 @@ pub(super) async fn organization(connection: &mut PgConnection, batch: &Batch) -
     sqlx::query_as!(
         Organization,
         r#"select c.client_id as "client_id?", coalesce(m.auto_sync_assets, true) as "is_on!",
-                  m.last_synced_at as synced_at
+                  m.last_synced_at as synced_at,
+                  exists (
+                      select from muster.imported d
+                      where d.tenant = m.tenant and d.integration_id = m.integration_id and d.kind = 'devices'
+                        and d.scope = m.external_organization_id
+                  ) as "is_imported!"
            from rmm_organization_mappings m
            left join clients c on c.tenant = m.tenant and c.client_id = m.client_id
            where m.tenant = $1 and m.integration_id = $2 and m.external_organization_id = $3"#,
@@ -62,6 +70,8 @@ pub(super) struct Current {
     pub(super) client_id: Option<Uuid>,
     pub(super) status: Option<String>,
     pub(super) last_seen_at: Option<DateTime<Utc>>,
+    /// What it was told of last with.
+    pub(super) rev: i64,
 }
 
 /// What is known of these agents, by id; those that nobody knows are not in it.
@@ -84,6 +94,7 @@ pub(super) async fn read(
             client_id: row.client_id,
             status: row.agent_status,
             last_seen_at: row.last_seen_at,
+            rev: row.rev,
         };
         (row.agent_id, current)
     });

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::current::{Current, Rows};
 use super::digest::Digest;
+use super::event::{Compared, Told};
 use super::fields::{Extension, Face, Group, has};
 use super::{Device, DeviceType, Source};
 
@@ -81,6 +82,10 @@ pub(super) struct Written {
     pub(super) leaves: Option<DeviceType>,
     /// It was read under another client before.
     pub(super) is_moved: bool,
+    /// What readers are told of it.
+    pub(super) told: Option<Told>,
+    /// What it is told of last with.
+    pub(super) rev: i64,
 }
 
 impl Written {
@@ -107,6 +112,8 @@ pub(super) fn create(context: &Context<'_>, device: &Device, told: Digest) -> Wr
         extension: Some(Extension::after(&Extension::default(), device, context.source, context.fetched_at)),
         leaves: None,
         is_moved: false,
+        told: Some(Told::created()),
+        rev: 0,
     }
 }
 
@@ -160,6 +167,15 @@ pub(super) fn compare(
         extension,
         leaves: elsewhere.map(|(kind, _)| *kind),
         is_moved,
+        told: None,
+        rev: 0,
+    };
+    written.told = match current {
+        None => Some(Told::created()),
+        Some(Current { is_missing: was_missing, .. }) => {
+            let here = (&*device.agent_id, context.external_client_id);
+            Compared { rows, before: &before, written: &written, here, was_missing: *was_missing }.told()
+        }
     };
     // what another source told last stands only where this one changed nothing
     if let (false, Some(known)) = (written.is_news(), known) {
@@ -204,6 +220,7 @@ mod tests {
             client_id: Some(CLIENT),
             status: Some("online".to_owned()),
             last_seen_at: Some(at(900)),
+            rev: 3,
         }
     }
 

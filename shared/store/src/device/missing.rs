@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::event::{self, Fate};
 use crate::error::Attempt;
 use crate::merge::propose;
 use crate::run::{self, Fence, PartFence, Scope, Step};
@@ -221,9 +222,11 @@ pub(super) async fn mark(
     integration_id: Uuid,
     gone: &[String],
 ) -> Result<u64, Error> {
-    let done = sqlx::query_file!("sql/device/mark_missing.sql", run.tenant, integration_id, gone, run.run_id);
-    let done = done.execute(connection).await.attempt(format!("mark {} agents as missing", gone.len()))?;
-    Ok(done.rows_affected())
+    let marked = sqlx::query_file_scalar!("sql/device/mark_missing.sql", run.tenant, integration_id, gone, run.run_id);
+    let marked = marked.fetch_all(&mut *connection).await.attempt(format!("mark {} agents as missing", gone.len()))?;
+    let fates: Vec<(String, Fate)> = marked.into_iter().map(|agent_id| (agent_id, Fate::missing())).collect();
+    event::tell(connection, run.tenant, integration_id, &fates).await?;
+    Ok(fates.len() as u64)
 }
 
 /// Agents that are listed, but not under their client: no list tells of them.

@@ -45,6 +45,7 @@ async fn write_agents(connection: &mut PgConnection, batch: &Batch, rows: &[(&De
     let assets: Vec<Uuid> = rows.iter().map(|(_, written)| written.asset_id).collect();
     let sites: Vec<Option<&str>> = rows.iter().map(|(device, _)| device.site.as_deref()).collect();
     let digests: Vec<Vec<u8>> = rows.iter().map(|(_, written)| written.digest.to_bytes()).collect();
+    let revs: Vec<i64> = rows.iter().map(|(_, written)| written.rev).collect();
     sqlx::query_file!(
         "sql/device/write_agents.sql",
         batch.tenant,
@@ -54,7 +55,8 @@ async fn write_agents(connection: &mut PgConnection, batch: &Batch, rows: &[(&De
         &agents as _,
         &assets,
         &sites as _,
-        &digests
+        &digests,
+        &revs
     )
     .execute(connection)
     .instrument(statement("INSERT", "muster.agent", rows.len()))

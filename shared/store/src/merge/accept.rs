@@ -1,14 +1,17 @@
 //! Makes two agents one: the old one's asset gets the new one's id.
 
-use contract::event::{AlertChanged, Transition};
+use chrono::{DateTime, Utc};
+use contract::event::{AlertChanged, AssetChange, Transition};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::audit;
-use crate::alert::{self, outbox_row};
+use crate::alert;
 use crate::audit::Entry;
+use crate::device::{self, Fate};
 use crate::error::Attempt;
-use crate::{Error, Store, lock, outbox, software};
+use crate::outbox::{self, NewRow};
+use crate::{Error, Store, lock, software};
 
 /// What became of an accepted proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ struct Pair {
     old_agent_id: String,
     asset_id: Uuid,
     old_asset_id: Uuid,
+    /// The old agent is missing, as it is where the merge was proposed by us.
+    was_missing: bool,
 }
 
 /// Accepts an open proposal. `None`: there is no such open proposal, or one of its two assets is gone.
@@ -44,13 +49,16 @@ pub async fn accept(store: &Store, tenant: Uuid, proposal_id: Uuid, entry: &Entr
         );
         let integration_id = integration_id.fetch_optional(&mut *transaction).await.attempt("read a merge")?;
         let Some(integration_id) = integration_id else { return Ok(None) };
-        lock::connection(&mut transaction, tenant, integration_id).await?;
+        let Some(locked) = lock::connection(&mut transaction, tenant, integration_id).await? else { return Ok(None) };
         let pair = sqlx::query_file_as!(Pair, "sql/merge/lock_pair.sql", tenant, proposal_id);
         let pair = pair.fetch_optional(&mut *transaction).await.attempt(format!("read merge {proposal_id}"))?;
         let Some(pair) = pair else { return Ok(None) };
-        let alerts = move_alerts(&mut transaction, tenant, &pair).await?;
+        let alerts = move_alerts(&mut transaction, tenant, &pair, locked.now).await?;
+        let goes = Fate { merged_into: Some(pair.old_asset_id), ..Fate::missing() };
+        device::tell(&mut transaction, tenant, integration_id, &[(pair.agent_id.clone(), goes)]).await?;
         drop_asset(&mut transaction, tenant, &pair).await?;
         join(&mut transaction, tenant, integration_id, &pair).await?;
+        device::tell(&mut transaction, tenant, integration_id, &[(pair.agent_id.clone(), stays(&pair))]).await?;
         decide(&mut transaction, tenant, integration_id, proposal_id, &pair, entry).await?;
         audit::insert(&mut transaction, entry).await?;
         transaction.commit().await.attempt("commit a merge")?;
@@ -62,8 +70,19 @@ pub async fn accept(store: &Store, tenant: Uuid, proposal_id: Uuid, entry: &Entr
     Ok(Some(accepted))
 }
 
+/// What readers hear of the asset that stays.
+fn stays(pair: &Pair) -> Fate {
+    let changed: &[&str] = if pair.was_missing { &["agent_id", "is_missing"] } else { &["agent_id"] };
+    Fate { change: AssetChange::Updated, changed, previous_client_id: None, merged_into: None }
+}
+
 /// The alerts of the asset that goes become those of the one that stays; their readers hear of it.
-async fn move_alerts(connection: &mut PgConnection, tenant: Uuid, pair: &Pair) -> Result<usize, Error> {
+async fn move_alerts(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    pair: &Pair,
+    now: DateTime<Utc>,
+) -> Result<usize, Error> {
     let what = || format!("move the alerts of asset {}", pair.asset_id);
     let states = sqlx::query_file!("sql/merge/move_states.sql", tenant, pair.asset_id, pair.old_asset_id);
     let states = states.fetch_all(&mut *connection).await.attempt(what())?;
@@ -90,7 +109,7 @@ async fn move_alerts(connection: &mut PgConnection, tenant: Uuid, pair: &Pair) -
             resolved_at: row.resolved_at,
         })
     });
-    let rows: Vec<_> = events.map(|event| outbox_row(&event, None)).collect();
+    let rows: Vec<_> = events.map(|event| NewRow::event(event, now, None)).collect();
     outbox::insert(connection, &rows).await?;
     Ok(moved)
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Organization, apply};
 use crate::audit::{self, Entry};
+use crate::device::{self, Fate};
 use crate::error::Attempt;
 use crate::{Error, Store, lock, origin, run};
 
@@ -334,6 +335,12 @@ async fn forget_devices(connection: &mut PgConnection, tenant: Uuid, integration
     .execute(&mut *connection)
     .await
     .attempt("forget which of another server's clients the assets were of")?;
+    let present = sqlx::query_scalar!(
+        "select agent_id from muster.agent where tenant = $1 and integration_id = $2 and missing_since is null",
+        tenant,
+        integration_id
+    );
+    let present = present.fetch_all(&mut *connection).await.attempt("read the agents of another server")?;
     sqlx::query!(
         "update muster.agent
          set external_client_id = null, digest = null, missing_since = coalesce(missing_since, now())
@@ -341,8 +348,15 @@ async fn forget_devices(connection: &mut PgConnection, tenant: Uuid, integration
         tenant,
         integration_id
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
-    .attempt("forget which of another server's clients the agents were of")
-    .map(drop)
+    .attempt("forget which of another server's clients the agents were of")?;
+    let fates: Vec<(String, Fate)> = present.into_iter().map(|agent_id| (agent_id, Fate::missing())).collect();
+    device::tell(connection, tenant, integration_id, &fates).await?;
+    // what the new server has is its own first import
+    sqlx::query!("delete from muster.imported where tenant = $1 and integration_id = $2", tenant, integration_id)
+        .execute(connection)
+        .await
+        .attempt("forget what was imported of another server")
+        .map(drop)
 }

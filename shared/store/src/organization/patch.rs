@@ -1,9 +1,13 @@
 //! What a person changes about a mapping.
 
+use std::collections::BTreeSet;
+
+use contract::event::AssetChange;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::audit::{self, Entry};
+use crate::device::{self, Fate};
 use crate::error::Attempt;
 use crate::{Error, Store, lock};
 
@@ -101,7 +105,10 @@ async fn patch_in(
     .await
     .attempt(format!("change mapping {mapping_id}"))?;
     let moved = match client_id {
-        Some(client_id) => move_assets(connection, tenant, &found.external_organization_id, client_id).await?,
+        Some(client_id) => {
+            let organization = &found.external_organization_id;
+            move_assets(connection, tenant, found.integration_id, organization, client_id).await?
+        }
         None => 0,
     };
     audit::insert(connection, entry).await?;
@@ -124,19 +131,30 @@ async fn check_client(connection: &mut PgConnection, tenant: Uuid, client_id: Uu
     }
 }
 
+/// Moves them, and tells of those that an agent stands behind.
 async fn move_assets(
     connection: &mut PgConnection,
     tenant: Uuid,
+    integration_id: Uuid,
     organization: &str,
     client_id: Uuid,
 ) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        "update assets set client_id = $3, updated_at = now()
-         where tenant = $1 and rmm_organization_id = $2 and rmm_provider = 'tacticalrmm' and client_id <> $3",
-        tenant,
-        organization,
-        client_id
-    );
-    let done = done.execute(connection).await.attempt(format!("move the assets of organisation {organization}"))?;
-    Ok(done.rows_affected())
+    let what = || format!("move the assets of organisation {organization}");
+    let moved = sqlx::query_file!("sql/organization/move_assets.sql", tenant, organization, client_id, integration_id)
+        .fetch_all(&mut *connection)
+        .await
+        .attempt(what())?;
+    let assets: BTreeSet<Uuid> = moved.iter().map(|row| row.asset_id).collect();
+    let fates = moved.into_iter().filter_map(|row| {
+        let fate = Fate {
+            change: AssetChange::Moved,
+            changed: &["client_id"],
+            previous_client_id: Some(row.previous_client_id),
+            merged_into: None,
+        };
+        Some((row.agent_id?, fate))
+    });
+    let fates: Vec<(String, Fate)> = fates.collect();
+    device::tell(connection, tenant, integration_id, &fates).await?;
+    Ok(assets.len() as u64)
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::fence::{Held, integration_of};
 use super::part::{message, note_synced};
-use super::{Fence, Kind, State};
+use super::{Fence, Kind, State, tell};
 use crate::alert::bound;
 use crate::error::Attempt;
 use crate::{Error, Store, device, lock, outbox};
@@ -130,7 +130,11 @@ async fn end(
         .execute(&mut *connection)
         .await
         .attempt("forget a run's candidates")?;
-    show(connection, tenant, integration_id, kind.map(|kind| (kind, state))).await
+    show(connection, tenant, integration_id, kind.map(|kind| (kind, state))).await?;
+    match kind {
+        Some(kind) => tell::end(connection, tenant, run_id, integration_id, kind, state).await,
+        None => Ok(()),
+    }
 }
 
 /// Writes what `rmm_integrations` says about syncing: the failures of the last ended run of each kind, and whether one is

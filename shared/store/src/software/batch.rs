@@ -10,7 +10,7 @@ use super::diff::{Remembered, Writes};
 use super::list::{Key, List};
 use super::read::{self, Known, Last};
 use super::write::write;
-use super::{Batch, Merged, Outcome};
+use super::{Batch, Merged, Outcome, event};
 use crate::alert::Tries;
 use crate::error::Attempt;
 use crate::run::{self, Held, Kind, Step};
@@ -49,6 +49,7 @@ async fn merge_once(store: &Store, batch: &Batch) -> Result<Outcome, Error> {
     lock::by_key(&mut transaction).await?;
     let (merged, writes) = prepare(&mut transaction, batch).await?;
     write(&mut transaction, batch, &writes).await?;
+    event::write(&mut transaction, batch, &writes, locked.now).await?;
     run::advance(&mut transaction, &batch.fence, &step(batch, &merged), Some(batch.fetched_at)).await?;
     if let Some(cursor) = &batch.cursor {
         let held = Held { integration_id: batch.integration_id, kind: Kind::Software, left: None };
@@ -115,7 +116,10 @@ async fn prepare(connection: &mut PgConnection, batch: &Batch) -> Result<(Merged
                 merged.unchanged += 1;
                 writes.emptied.push((asset_id, None));
             }
-            Verdict::News => news.push(News { asset_id, list, digest, last }),
+            Verdict::News => {
+                writes.agents.insert(asset_id, agent_id.to_owned());
+                news.push(News { asset_id, list, digest, last });
+            }
         }
     }
     merged.first = news.iter().filter(|news| news.last.is_none()).count();

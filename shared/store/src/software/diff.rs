@@ -71,6 +71,8 @@ pub(super) struct Writes {
     pub(super) reports: Vec<Remembered>,
     /// Devices whose list has just come empty, or is no longer empty.
     pub(super) emptied: Vec<(Uuid, Option<DateTime<Utc>>)>,
+    /// The agents of the devices whose list is written.
+    pub(super) agents: HashMap<Uuid, String>,
 }
 
 /// Versions that a device has, by program.

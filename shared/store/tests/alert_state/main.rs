@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod claims;
+mod import;
 mod limits;
 mod linking;
 mod model;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::event::{AlertChanged, Transition};
+use contract::event::{AlertChanged, CloudEvent, Transition};
 use sqlx::postgres::{PgConnection, PgPool};
 use store::Store;
 use store::alert::{Details, Fact, Said, Severity};
@@ -57,7 +57,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A new tenant whose connection has an API.
+    /// A new tenant whose connection has an API, and was polled before.
     pub(crate) async fn new(database: &TestDatabase) -> Self {
         let pool = PgPool::connect(database.url()).await.unwrap();
         Self::beside(&pool, &database.store()).await
@@ -76,7 +76,9 @@ impl World {
         world
             .run(&format!(
                 "insert into rmm_integrations (tenant, integration_id, provider, is_active, settings)
-                 values ('{tenant}', '{integration_id}', 'tacticalrmm', true, '{{\"auth_mode\": \"api_key\"}}')"
+                 values ('{tenant}', '{integration_id}', 'tacticalrmm', true, '{{\"auth_mode\": \"api_key\"}}');
+                 insert into muster.imported (tenant, integration_id, kind, scope)
+                 values ('{tenant}', '{integration_id}', 'alerts', '')"
             ))
             .await;
         world
@@ -211,7 +213,8 @@ impl World {
 pub(crate) async fn drain(connection: &mut PgConnection, tenant: Uuid) -> Vec<AlertChanged> {
     let events = "delete from muster.outbox where tenant = $1 and kind like 'rmm.alert.%' returning body";
     let bodies: Vec<Vec<u8>> = sqlx::query_scalar(events).bind(tenant).fetch_all(connection).await.unwrap();
-    bodies.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
+    let event = |body: &Vec<u8>| serde_json::from_slice::<CloudEvent<AlertChanged>>(body).unwrap();
+    bodies.iter().map(|body| event(body).data).collect()
 }
 
 impl From<Found> for Row {

@@ -292,7 +292,10 @@ async fn a_part_that_cannot_be_read_fails_as_it_is_planned() {
     assert!(run::plan(&world.store, &taken, &[hidden()]).await.unwrap());
     let (run, _) = run::get(&world.store, world.tenant, taken.run_id).await.unwrap().unwrap();
     assert_eq!(run.state, State::Failed);
-    let sent =
-        format!("select count(*) from muster.outbox where convert_from(body, 'UTF8') like '%{}%client:%'", run.run_id);
+    let sent = format!(
+        "select count(*) from muster.outbox
+         where exchange = 'muster.work' and convert_from(body, 'UTF8') like '%{}%client:%'",
+        run.run_id
+    );
     assert_eq!(world.number(&sent).await, 0);
 }

@@ -173,6 +173,28 @@ impl World {
         versions
     }
 
+    /// From now on the devices of clients 1 and 2 are told one by one.
+    pub(crate) async fn imported(&self) {
+        let (tenant, integration) = (self.tenant, self.integration_id);
+        self.run(&format!(
+            "insert into muster.imported (tenant, integration_id, kind, scope)
+             values ('{tenant}', '{integration}', 'devices', '1'), ('{tenant}', '{integration}', 'devices', '2')"
+        ))
+        .await;
+    }
+
+    /// Takes the events that the outbox holds, by type and subject.
+    pub(crate) async fn events(&self) -> Vec<serde_json::Value> {
+        let events = "delete from muster.outbox where tenant = $1 and exchange = 'muster.events' returning body";
+        let bodies: Vec<Vec<u8>> = sqlx::query_scalar(events).bind(self.tenant).fetch_all(&self.pool).await.unwrap();
+        let mut events: Vec<serde_json::Value> =
+            bodies.iter().map(|body| serde_json::from_slice(body).unwrap()).collect();
+        events.sort_by_key(|event| {
+            (event["type"].to_string(), event["data"]["agent_id"].to_string(), event["data"]["rev"].as_i64())
+        });
+        events
+    }
+
     /// A run of devices that a worker has just taken.
     pub(crate) async fn taken(&self, kind: Kind) -> Fence {
         let started = run::start(&self.store, self.tenant, self.integration_id, kind, "test", &entry()).await.unwrap();
