@@ -8,6 +8,7 @@ mod held;
 mod mapping;
 mod merge;
 mod migrate;
+mod remove;
 mod run;
 mod secret;
 mod show;
@@ -40,7 +41,7 @@ struct Muster {
 enum Command {
     /// Bring the database to this version's schema; safe to run twice, also at once
     Migrate(store::Config),
-    /// Connect, list, suspend, resume and disconnect tenants
+    /// Connect, list, suspend, resume, disconnect and remove tenants
     Tenant(OnStore<tenant::Command>),
     /// Make a key for tenants' secrets, see which keys are in use, seal everything anew under another one
     #[command(subcommand)]

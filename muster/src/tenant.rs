@@ -16,6 +16,7 @@ use store::tenant::{self, Connected, Listed, NewConnection};
 use url::Url;
 use uuid::Uuid;
 
+use crate::remove::{self, Remove};
 use crate::secret::read_webhook_secret;
 use crate::token::actor;
 use crate::webhook;
@@ -36,6 +37,14 @@ pub(crate) enum Command {
     /// Disconnect a tenant's Tactical, as `muster disconnect` does: its secrets are deleted, its syncs end, its webhooks are
     /// answered and not recorded; mappings and assets stay
     Disconnect(One),
+    /// Remove a tenant that leaves: its secrets, hooks, tokens, runs and all other rows that are Muster's own; without --yes
+    /// only shows what would go
+    ///
+    /// Its webhooks are refused from the next reload of the hooks on, and its messages that are still on their way are discarded
+    /// when they come. What it did stays in the audit for as long as that is kept, with who removed it. AlgaPSA's tables
+    /// stay as they are, unless --with-algapsa-rows is given; tenant and clients always do. Ended half-way, it goes on where
+    /// it was when it is run again.
+    Remove(Remove),
 }
 
 /// The flags of `connect`.
@@ -85,6 +94,7 @@ pub(crate) async fn run(store: &Store, command: Command) -> anyhow::Result<()> {
         Command::Suspend(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, true, &actor()).await?),
         Command::Resume(one) => found(one.tenant, tenant::set_suspended(store, one.tenant, false, &actor()).await?),
         Command::Disconnect(one) => disconnect(store, one.tenant).await,
+        Command::Remove(flags) => remove::run(store, flags).await,
     }
 }
 

@@ -101,6 +101,22 @@ async fn a_rotation_keeps_the_secret_before_for_its_grace_time() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_removed_only_where_that_was_said_and_then_wholly() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
+    connect(&database, tenant, &[]);
+    let id = tenant.to_string();
+    let told = done(&database, &["tenant", "remove", "--tenant", &id]);
+    assert!(told.contains("would be deleted") && told.contains("1  muster.hook"), "{told}");
+    assert!(told.contains("would stay") && told.contains("1  rmm_integrations"), "{told}");
+    assert!(hook::find(&database.store(), tenant).await.unwrap().is_some(), "nothing was changed");
+    let told = done(&database, &["tenant", "remove", "--tenant", &id, "--yes", "--with-algapsa-rows"]);
+    assert!(told.contains("muster.audit") && told.contains("1  rmm_integrations"), "{told}");
+    assert!(tenant::list(&database.store()).await.unwrap().is_empty());
+    let told = refused(&database, &["tenant", "remove", "--tenant", &Uuid::new_v4().to_string(), "--yes"], 1);
+    assert!(told.contains("nothing is known of tenant"), "{told}");
+}
+
+#[tokio::test]
 async fn a_tenant_is_suspended_resumed_disconnected_and_listed() {
     let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
     connect(&database, tenant, &["--instance-url", "https://api.example.com/"]);

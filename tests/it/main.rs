@@ -7,6 +7,7 @@ mod dev;
 mod events;
 mod harness;
 mod lapin;
+mod leaving;
 mod pipeline;
 mod reconcile;
 mod recorded;

@@ -185,9 +185,10 @@ impl Connection {
     }
 }
 
-/// Takes the lock of the connection's writes, in the caller's transaction.
-async fn lock(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
-    crate::lock::connection(connection, tenant, integration_id).await?.map(drop).ok_or_else(|| Error::Refused {
+/// Takes the lock of the connection's writes, in the caller's transaction; whether it is active.
+async fn lock(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<bool, Error> {
+    let locked = crate::lock::connection(connection, tenant, integration_id).await?;
+    locked.map(|locked| locked.is_active).ok_or_else(|| Error::Refused {
         what: format!("lock connection {integration_id}").into(),
         reason: format!("tenant {tenant} has no such connection"),
     })

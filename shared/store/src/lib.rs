@@ -25,6 +25,7 @@ mod origin;
 pub mod outbox;
 pub mod parked;
 pub mod pepper;
+pub mod removal;
 pub mod retention;
 pub mod run;
 pub mod secret;

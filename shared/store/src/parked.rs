@@ -5,12 +5,14 @@
 //! left out; whoever redrives a row must delete it in the transaction that writes its message to the outbox, so that a
 //! message which fails once more finds no row in its way.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::{Error, Store};
+use crate::{Error, Store, removal};
 
 /// Reasons are cut to this many characters; the header that carries them is at most as long in bytes.
 const REASON_CHARS_MAX: usize = 2_048;
@@ -126,6 +128,8 @@ pub struct ParkedRow {
 
 /// Parks messages in one transaction; how many were new. Ack only after this has returned.
 ///
+/// What comes late for a tenant that was removed is not kept: nobody is there any more who could work on it.
+///
 /// # Errors
 /// What the database said; no message's content makes it fail.
 pub async fn insert(store: &Store, parked: &[Parked]) -> Result<u64, Error> {
@@ -141,7 +145,15 @@ pub async fn insert(store: &Store, parked: &[Parked]) -> Result<u64, Error> {
 
 /// As [`insert`], in the caller's transaction.
 pub(crate) async fn insert_in(connection: &mut PgConnection, parked: &[Parked]) -> Result<u64, sqlx::Error> {
-    let mut sorted: Vec<(String, &Parked)> = parked.iter().map(|one| (one.dedup(), one)).collect();
+    let tenants: BTreeSet<Uuid> = parked.iter().filter_map(|one| one.tenant).collect();
+    let removed = removal::removed(connection, &Vec::from_iter(tenants)).await?;
+    let (late, kept): (Vec<_>, Vec<_>) =
+        parked.iter().partition(|one| one.tenant.is_some_and(|tenant| removed.contains(&tenant)));
+    for one in late {
+        let (tenant, kind) = (one.tenant.unwrap_or_default(), one.kind.as_deref().unwrap_or_default());
+        tracing::info!(tenant.id = %tenant, job.kind = kind, "a message of a removed tenant is discarded");
+    }
+    let mut sorted: Vec<(String, &Parked)> = kept.into_iter().map(|one| (one.dedup(), one)).collect();
     // two parkers with the same messages wait for each other and never deadlock
     sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     let mut new = 0;

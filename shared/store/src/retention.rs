@@ -1,15 +1,15 @@
 //! Retention: what has ended is kept for a time, and then goes in small batches.
 //!
-//! Any number of processes may do this at once. A round is begun by one of them ([`begin_round`]); two that overlap skip each
-//! other's rows, and no batch holds a lock that a job waits for longer than its own few milliseconds. Ages are counted on
-//! the database's clock. AlgaPSA's rows are never touched.
+//! Any number of processes may do this at once. A round is begun by one of them ([`begin_round`]); two that overlap
+//! skip each other's rows, and no batch holds a lock that a job waits for longer than its own few milliseconds. Ages
+//! are counted on the database's clock. AlgaPSA's rows are never touched.
 //!
-//! **What a later message still needs stays.** A resolved alert is *retired*: its details and digests, which are most of its
-//! bytes, go; its names, its stamps, its place among the openings and its rev stay as long as its visible row does, because
-//! `rmm_alerts` keeps a row for ever and a late copy of a webhook must meet that row, change nothing in it, and use no rev
-//! a second time. Once somebody has deleted the visible row, all of it goes. Runs that are open, and the last ended one
-//! of each kind of a connection, stay. A message that waits in the outbox was never published: it is not deleted but parked, where a
-//! person can see it for as long as parked messages are kept.
+//! **What a later message still needs stays.** A resolved alert is *retired*: its details and digests, which are most
+//! of its bytes, go; its names, its stamps, its place among the openings and its rev stay as long as its visible row
+//! does, because `rmm_alerts` keeps a row for ever and a late copy of a webhook must meet that row, change nothing in
+//! it, and use no rev a second time. Once somebody has deleted the visible row, all of it goes. Runs that are open, and
+//! the last ended one of each kind of a connection, stay. A message that waits in the outbox was never published: it is
+//! not deleted but parked, where a person can see it for as long as parked messages are kept.
 
 use std::time::Duration;
 

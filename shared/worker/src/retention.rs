@@ -1,8 +1,8 @@
 //! Retention: every worker process looks for what is too old to be kept, and one of them a round lets it go.
 //!
-//! Here and not in the gateway, which is to answer webhooks and nothing else; and not as a job, since a queue that is behind
-//! must not keep a disk from being freed. Whoever begins a round is decided by the database, so that any number of
-//! processes is as good as one, and one that dies leaves its round to the next.
+//! Here and not in the gateway, which is to answer webhooks and nothing else; and not as a job, since a queue that is
+//! behind must not keep a disk from being freed. Whoever begins a round is decided by the database, so that any number
+//! of processes is as good as one, and one that dies leaves its round to the next.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const DAY_S: u64 = 24 * 60 * 60;
 /// The longest age, in days: a hundred years, for what is to be kept for good.
 const DAYS_MAX: u64 = 36_500;
+/// The shortest age of the audit, in days: well above the day that a message may be tried again for.
+const AUDIT_DAYS_MIN: u64 = 7;
 /// Pause between two full batches, so that a first round over years of rows leaves the disk to the jobs.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often a process asks whether a round is due, where rounds are further apart.
@@ -31,7 +33,8 @@ pub struct Config {
     /// How often one of all workers lets go what is older than the ages below
     #[arg(long, env = "MUSTER_RETENTION_INTERVAL_S", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub retention_interval_s: u64,
-    /// Days for which an ended alert's details are kept beside its row, and the bytes of odd webhooks; the row itself stays
+    /// Days for which an ended alert's details are kept beside its row, and the bytes of odd webhooks; the row itself
+    /// stays
     #[arg(long, env = "MUSTER_RETAIN_ALERTS_DAYS", default_value_t = 90, value_parser = days())]
     pub retain_alerts_days: u64,
     /// Days for which ended runs are kept; the last one of each kind of a connection stays
@@ -43,8 +46,8 @@ pub struct Config {
     /// Days after which a message that no worker could publish is parked
     #[arg(long, env = "MUSTER_RETAIN_OUTBOX_DAYS", default_value_t = 30, value_parser = days())]
     pub retain_outbox_days: u64,
-    /// Days for which the audit is kept
-    #[arg(long, env = "MUSTER_RETAIN_AUDIT_DAYS", default_value_t = 365, value_parser = days())]
+    /// Days for which the audit is kept; by it late messages of a removed tenant are known, so a week at least
+    #[arg(long, env = "MUSTER_RETAIN_AUDIT_DAYS", default_value_t = 365, value_parser = RangedU64ValueParser::<u64>::new().range(AUDIT_DAYS_MIN..=DAYS_MAX))]
     pub retain_audit_days: u64,
     /// Days for which the history of software is kept; what is installed stays
     #[arg(long, env = "MUSTER_RETAIN_SOFTWARE_DAYS", default_value_t = 365, value_parser = days())]
@@ -92,8 +95,8 @@ impl Config {
     }
 }
 
-/// Runs rounds until `stop`; a batch under way is then given up, and nothing of it is done. `me` is the program's name and
-/// version.
+/// Runs rounds until `stop`; a batch under way is then given up, and nothing of it is done. `me` is the program's name
+/// and version.
 pub(crate) async fn run(store: Store, config: Config, me: String, stop: CancellationToken) {
     let rounds = async {
         loop {
@@ -174,11 +177,14 @@ mod tests {
     #[test]
     fn an_age_is_a_number_of_days_from_one_to_a_century() {
         for flag in ["alerts", "runs", "parked", "outbox", "audit", "software", "tokens"] {
+            let least = if flag == "audit" { AUDIT_DAYS_MIN } else { 1 };
             let flag = format!("--retain-{flag}-days");
-            for (value, is_good) in [("0", false), ("1", true), ("36500", true), ("36501", false)] {
-                assert_eq!(Flags::try_parse_from(["worker", &flag, value]).is_ok(), is_good, "{flag} {value}");
+            for (value, is_good) in [(least - 1, false), (least, true), (DAYS_MAX, true), (DAYS_MAX + 1, false)] {
+                let parsed = Flags::try_parse_from(["worker", &flag, &value.to_string()]);
+                assert_eq!(parsed.is_ok(), is_good, "{flag} {value}");
             }
         }
+        assert_eq!((AUDIT_DAYS_MIN, DAYS_MAX), (7, 36_500));
         let ages = Config { retain_runs_days: 2, ..Config::default() }.ages();
         assert_eq!((ages.runs.as_secs(), ages.audit.as_secs()), (172_800, 31_536_000));
     }

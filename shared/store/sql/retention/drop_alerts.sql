@@ -1,5 +1,5 @@
--- Forgets these alerts and their names, if their visible rows are still gone; their locks are held. What comes back are the
--- dedup keys that they leave.
+-- Forgets these alerts and their names, if their visible rows are still gone; their locks are held. What comes back are
+-- the dedup keys that they leave.
 with gone as (
     select s.tenant, s.alert_id
     from unnest($1::uuid[], $2::uuid[]) q (tenant, alert_id)

@@ -1,5 +1,5 @@
--- Deletes at most $2 messages that were parked more than $1 seconds ago. What is held waits for its tenant and not for a
--- person: that is no question of age.
+-- Deletes at most $2 messages that were parked more than $1 seconds ago. What is held waits for its tenant and not for
+-- a person: that is no question of age.
 delete from muster.parked
 where parked_id in (
     select parked_id from muster.parked

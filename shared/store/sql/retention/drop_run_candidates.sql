@@ -1,5 +1,5 @@
--- Deletes at most $2 candidates of runs that ended more than $1 seconds ago. The last ended run of each kind of a connection is
--- what its status is read from, and stays.
+-- Deletes at most $2 candidates of runs that ended more than $1 seconds ago. The last ended run of each kind of a
+-- connection is what its status is read from, and stays.
 with old as (
     select p.tenant, p.run_id, p.agent_id
     from muster.run r

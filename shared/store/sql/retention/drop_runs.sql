@@ -1,5 +1,5 @@
--- Deletes at most $2 runs that ended more than $1 seconds ago and have nothing left below them. The last ended run of each
--- kind of a connection is what its status is read from, and stays.
+-- Deletes at most $2 runs that ended more than $1 seconds ago and have nothing left below them. The last ended run of
+-- each kind of a connection is what its status is read from, and stays.
 with old as (
     select r.tenant, r.run_id
     from muster.run r

@@ -1,5 +1,6 @@
--- Lets the details of alerts go that were closed more than $1 seconds ago; at most $2. An alert that a batch has locked is
--- left to the next round. `offset 0`: the visible row is looked up for each that is old enough, not the other way round.
+-- Lets the details of alerts go that were closed more than $1 seconds ago; at most $2. An alert that a batch has locked
+-- is left to the next round. `offset 0`: the visible row is looked up for each that is old enough, not the other way
+-- round.
 with old as (
     select s.tenant, s.alert_id
     from muster.alert_state s

@@ -31,8 +31,8 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Whether a fact is of the past that was let go: it came, or should have come, while the alert was kept whole. What it
-    /// says of an alert that ended so long ago nobody needs, and it must not change what a reader sees. A later
+    /// Whether a fact is of the past that was let go: it came, or should have come, while the alert was kept whole.
+    /// What it says of an alert that ended so long ago nobody needs, and it must not change what a reader sees. A later
     /// incarnation is news whenever it comes.
     pub(crate) fn has_outlived(&self, fact: &Fact) -> bool {
         self.retired_at.is_some_and(|at| fact.at < at && fact.alert_time <= self.state.alert_time)

@@ -97,7 +97,8 @@ struct State {
 /// needs one at all is looked at under the lock under which the last login ended: it pays for those that it makes only.
 ///
 /// # Errors
-/// What the database said.
+/// [`Error::Refused`] where there is no such connection, or a program asks for one that is not active; otherwise what the
+/// database said.
 pub async fn claim_login(
     store: &Store,
     tenant: Uuid,
@@ -110,8 +111,13 @@ pub async fn claim_login(
     store
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
-            lock(&mut transaction, tenant, integration_id).await?;
+            let is_active = lock(&mut transaction, tenant, integration_id).await?;
             if by == LoginBy::Program {
+                // it was switched off since it was opened, and may have been removed: nobody wants a session any more
+                if !is_active {
+                    let reason = "the connection is no longer active".to_owned();
+                    return Err(Error::Refused { what: what.clone().into(), reason });
+                }
                 let stored = secret::get_in(&mut transaction, tenant, secret::KNOX_TOKEN).await?;
                 if let Some(token) = stored.filter(|stored| Some(stored) != dead) {
                     return Ok(Login::Done(token));

@@ -136,7 +136,7 @@ async fn read_clients(
 }
 
 /// Holds a connection: from the next batch on nothing is written until [`confirm`]. `false`: it was held already for
-/// that URL, or there is no such connection.
+/// that URL, is inactive, or there is no such connection.
 ///
 /// # Errors
 /// What the database said.
@@ -144,7 +144,8 @@ pub async fn hold(store: &Store, tenant: Uuid, integration_id: Uuid, held: &Held
     let held = held.to_json();
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to hold a connection")?;
-        if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
+        // a job may come here when the connection was switched off long ago: its row is not to be made for that
+        if !lock::connection(&mut transaction, tenant, integration_id).await?.is_some_and(|locked| locked.is_active) {
             return Ok(false);
         }
         let done = sqlx::query!(
@@ -182,14 +183,15 @@ pub async fn renew_hold(store: &Store, tenant: Uuid, integration_id: Uuid, held:
 }
 
 /// Says that the server behind a URL is the one that the mappings belong to, as a look at its clients and agents has told.
-/// Ends a hold that was for another URL. `false`: the connection has another URL by now, or is held for this one.
+/// Ends a hold that was for another URL. `false`: the connection has another URL by now, is held for this one, or inactive.
 ///
 /// # Errors
 /// What the database said.
 pub async fn recognise(store: &Store, tenant: Uuid, integration_id: Uuid, instance_url: &str) -> Result<bool, Error> {
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to recognise a server")?;
-        if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
+        // a job may come here when the connection was switched off long ago: its row is not to be made for that
+        if !lock::connection(&mut transaction, tenant, integration_id).await?.is_some_and(|locked| locked.is_active) {
             return Ok(false);
         }
         let done = sqlx::query!(

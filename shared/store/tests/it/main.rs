@@ -9,6 +9,7 @@ mod migrate;
 mod outbox;
 mod parked;
 mod plan;
+mod removal;
 mod retention;
 mod secret;
 mod tenant;
