@@ -37,6 +37,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// Whether and how it ticks.
+    #[command(flatten)]
+    pub ticks: Ticks,
+
     /// Postgres.
     #[command(flatten)]
     pub database: store::Config,
@@ -118,6 +122,27 @@ pub struct Limits {
     /// Longest wait for open requests when the process is told to stop
     #[arg(long, env = "MUSTER_GATEWAY_DRAIN_TIMEOUT_MS", default_value_t = 10_000)]
     pub drain_timeout_ms: u64,
+}
+
+/// The ticker's settings.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Schedules")]
+pub struct Ticks {
+    /// Whether this gateway starts what is due by the schedules; of several any may. With false in all of them nothing runs
+    /// by itself
+    #[arg(long, env = "MUSTER_GATEWAY_TICKS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub ticks: bool,
+
+    /// How often it looks for what is due
+    #[arg(long, env = "MUSTER_GATEWAY_TICK_PERIOD_MS", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub tick_period_ms: u64,
+
+    /// Schedules that it takes in one transaction
+    #[arg(long, env = "MUSTER_GATEWAY_TICK_ROWS_MAX", default_value_t = store::schedule::ROWS_MAX,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub tick_rows_max: u32,
 }
 
 impl Config {

@@ -32,12 +32,13 @@ fn the_help_does_not_name_the_workers_probe_listener() {
 
 #[test]
 fn the_defaults_are_those_of_the_design() {
-    let limits = with(&[]).unwrap().limits;
+    let Config { limits, ticks, .. } = with(&[]).unwrap();
     assert_eq!(
         (limits.body_bytes_max, limits.header_read_timeout_ms, limits.body_read_timeout_ms),
         (524_288, 3_000, 3_000)
     );
     assert_eq!((limits.hook_reload_ms, limits.hook_lookup_timeout_ms), (10_000, 250));
+    assert_eq!((ticks.ticks, ticks.tick_period_ms, ticks.tick_rows_max), (true, 1_000, 500));
 }
 
 #[test]
@@ -54,12 +55,16 @@ fn a_bad_flag_is_one_line_that_names_it_and_its_variable() {
         (["--body-bytes-max", "x"], "--body-bytes-max", "MUSTER_GATEWAY_BODY_BYTES_MAX"),
         (["--header-bytes-max", "8191"], "--header-bytes-max", "MUSTER_GATEWAY_HEADER_BYTES_MAX"),
         (["--hook-reload-ms", "0"], "--hook-reload-ms", "MUSTER_GATEWAY_HOOK_RELOAD_MS"),
+        (["--ticks", "maybe"], "--ticks", "MUSTER_GATEWAY_TICKS"),
+        (["--tick-period-ms", "9"], "--tick-period-ms", "MUSTER_GATEWAY_TICK_PERIOD_MS"),
+        (["--tick-rows-max", "0"], "--tick-rows-max", "MUSTER_GATEWAY_TICK_ROWS_MAX"),
     ] {
         let line = with(&more).unwrap_err().to_string();
         assert!(line.contains(flag) && line.contains(variable) && !line.contains('\n'), "{line}");
     }
     assert!(with(&["--header-bytes-max", "8192"]).is_ok());
     assert!(with(&["--connections-max", "1"]).is_ok());
+    assert!(with(&["--ticks", "false", "--tick-period-ms", "10", "--tick-rows-max", "1"]).is_ok());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Turns Tactical's webhooks into messages: understands them leniently and publishes them with confirm; runs no jobs.
+//! Turns Tactical's webhooks into messages: understands them leniently and publishes them with confirm; starts what is due by
+//! the schedules; runs no jobs.
 //!
 //! [`run`] is the program; [`start`] the same in a world of the caller's choice. A request goes through `webhook.rs`:
 //! secret ([`hooks`]), body, [`parse`](parse::parse), [`publish`], answer.
@@ -9,6 +10,7 @@ pub mod hooks;
 pub mod parse;
 pub mod publish;
 mod run;
+mod tick;
 mod webhook;
 
 pub use config::Config;

@@ -16,6 +16,7 @@ fn read() -> Result<Start<Config>, String> {
     let config = Config::read(std::env::args_os()).map_err(|refused| refused.to_string())?;
     config.pepper.read()?;
     config.broker.check()?;
-    let holds = format!("{:?} {:?} {:?}", config.limits, config.broker, config.database);
+    let Config { limits, ticks, broker, database, .. } = &config;
+    let holds = format!("{limits:?} {ticks:?} {broker:?} {database:?}");
     Ok(Start { telemetry: config.telemetry.clone(), holds, config })
 }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::hooks::source::HookSource;
 use crate::publish::Publish;
+use crate::tick;
 use crate::webhook::{Gateway, receive};
 
 /// Why the gateway did not start, or not end well.
@@ -85,10 +86,17 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
     let publishing = CancellationToken::new();
     let (publisher, publisher_task) = Publisher::start(&config.broker, "ingest-gateway publish", publishing.clone());
     let outside = Outside { hooks: Arc::new(store.clone()), publisher: Arc::new(publisher), metrics };
-    let started = start(&config, pepper, outside, cancel).await;
+    let started = start(&config, pepper, outside, cancel.clone()).await;
     let ended = match started {
         Ok(running) => {
+            let ticks = config.ticks;
+            let ticking = ticks.ticks.then(|| tokio::spawn(tick::run(store.clone(), ticks, cancel)));
             running.stopped().await;
+            if let Some(ticking) = ticking {
+                // a look under way is not waited for: what it has not committed stays due
+                ticking.abort();
+                let _ = ticking.await;
+            }
             Ok(())
         }
         Err(error) => Err(error),

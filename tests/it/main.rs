@@ -17,5 +17,6 @@ mod simulator;
 mod software;
 mod sync;
 mod tactical;
+mod ticks;
 mod tidy;
 mod topology;

@@ -5,6 +5,7 @@
 
 mod console;
 mod ending;
+mod gateways;
 mod idle;
 mod programs;
 mod sync;
@@ -50,6 +51,7 @@ pub struct Builder {
 pub struct Fleet {
     simulator: Option<Simulator>,
     gateway: Option<Program>,
+    further_gateways: Vec<Program>,
     workers: Vec<Program>,
     sync_workers: Vec<Program>,
     inventory_workers: Vec<Program>,
@@ -59,7 +61,7 @@ pub struct Fleet {
     expected: Expected,
     amqp_proxy: Option<Proxy>,
     database_proxy: Option<Proxy>,
-    _state: TempDir,
+    state: TempDir,
     // after the programs: they hold connections to it
     place: Place,
     database: TestDatabase,
@@ -164,6 +166,7 @@ impl Builder {
         let mut fleet = Fleet {
             simulator: None,
             gateway: None,
+            further_gateways: Vec::new(),
             workers: Vec::new(),
             sync_workers: Vec::new(),
             inventory_workers: Vec::new(),
@@ -173,7 +176,7 @@ impl Builder {
             expected: Expected::default(),
             amqp_proxy,
             database_proxy,
-            _state: state,
+            state,
             place,
             database,
         };

@@ -36,7 +36,7 @@ impl FetchAlert {
             Err(error) => {
                 let cause = failure::judge(error, &message.meta)?;
                 let number = message.payload.number;
-                tracing::warn!(tenant.id = %message.meta.tenant, error = cause, "alert {number} could not be read");
+                tracing::warn!(tenant.id = %message.meta.tenant, error = cause.text, "alert {number} could not be read");
                 Ok(Done::Discarded("failed"))
             }
         }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use contract::Meta;
 use fault::{Class, Classify, JobError};
 use store::Store;
-use store::run::{self, Fence, PartFence};
+use store::run::{self, Cause, Fence, PartFence};
 
 /// Attempts of one message. A part that failed four times within half a minute fails; the next sync, minutes later, is the
 /// fifth, and until then its run does not stand in the way of it.
@@ -73,8 +73,9 @@ impl Classify for Error {
 ///
 /// # Errors
 /// What is left to the runner: it tries again, or calls `fail_run`.
-pub fn judge(error: Error, meta: &Meta) -> Result<String, JobError> {
-    let is_over = match error.class() {
+pub fn judge(error: Error, meta: &Meta) -> Result<Cause, JobError> {
+    let class = error.class();
+    let is_over = match class {
         Class::Permanent | Class::NeedsAttention => true,
         Class::Retryable { after: Some(_) } => age(meta) >= AGE_MAX,
         Class::Retryable { after: None } | Class::Contention => {
@@ -82,14 +83,15 @@ pub fn judge(error: Error, meta: &Meta) -> Result<String, JobError> {
         }
         Class::Outage => false,
     };
-    if is_over { Ok(fault::chain(&error)) } else { Err(error.into()) }
+    let needs_attention = class == Class::NeedsAttention;
+    if is_over { Ok(Cause { text: fault::chain(&error), needs_attention }) } else { Err(error.into()) }
 }
 
 /// As [`judge`], for a run or a part of one: why an attempt failed that is left to the runner is told to whoever looks.
 ///
 /// # Errors
 /// As [`judge`].
-pub async fn judge_run(store: &Store, of: Concerns<'_>, error: Error, meta: &Meta) -> Result<String, JobError> {
+pub async fn judge_run(store: &Store, of: Concerns<'_>, error: Error, meta: &Meta) -> Result<Cause, JobError> {
     let judged = judge(error, meta);
     if let Err(error) = &judged {
         note(store, of, error).await;
@@ -125,17 +127,19 @@ async fn note(store: &Store, of: Concerns<'_>, error: &JobError) {
 
 /// Why a message is not even begun: it never came to an answer, by a time limit or a panic, or its process died with it.
 #[must_use]
-pub fn exhausted(meta: &Meta) -> Option<String> {
+pub fn exhausted(meta: &Meta) -> Option<Cause> {
     (meta.attempt >= ATTEMPTS_MAX).then(|| {
-        let reason = meta.reason.as_deref().map_or("no reason is known", cause);
-        format!("given up after {} attempts: {reason}", meta.attempt)
+        let reason = meta.reason.as_deref().map(cause);
+        let reason = reason.map_or_else(|| "no reason is known".to_owned(), |reason| reason.text);
+        Cause { text: format!("given up after {} attempts: {reason}", meta.attempt), needs_attention: false }
     })
 }
 
-/// The cause without the class's word that the runner puts before it.
+/// The cause of a reason that the runner gives, without the class's word before it.
 #[must_use]
-pub fn cause(reason: &str) -> &str {
-    reason.split_once(": ").map_or(reason, |(_, cause)| cause)
+pub fn cause(reason: &str) -> Cause {
+    let (class, text) = reason.split_once(": ").unwrap_or(("", reason));
+    Cause { text: text.to_owned(), needs_attention: class == Class::NeedsAttention.as_str() }
 }
 
 fn age(meta: &Meta) -> Duration {
@@ -172,15 +176,19 @@ mod tests {
             (doubtful(), 0, 0, true),
         ];
         for (error, attempt, age_s, given_up) in table {
-            let text = error.to_string();
-            let is_given_up = judge(error, &meta(attempt, age_s)).is_ok();
-            assert_eq!(is_given_up, given_up, "{text} at attempt {attempt}, {age_s} s old");
+            let (text, class) = (error.to_string(), error.class());
+            let cause = judge(error, &meta(attempt, age_s)).ok();
+            assert_eq!(cause.is_some(), given_up, "{text} at attempt {attempt}, {age_s} s old");
+            let needs_attention = cause.is_some_and(|cause| cause.needs_attention);
+            assert_eq!(needs_attention, class == Class::NeedsAttention, "{text}");
         }
     }
 
     #[test]
     fn a_cause_is_told_without_the_runners_word() {
-        assert_eq!(cause("needs_attention: the key has expired: ask"), "the key has expired: ask");
-        assert_eq!(cause("odd"), "odd");
+        let expired = cause("needs_attention: the key has expired: ask");
+        assert_eq!((expired.text.as_str(), expired.needs_attention), ("the key has expired: ask", true));
+        assert_eq!(cause("retryable: cut off"), Cause::from("cut off"));
+        assert_eq!(cause("odd"), Cause::from("odd"));
     }
 }

@@ -9,7 +9,7 @@ use connection::failure::{self, Concerns, Error};
 use contract::{RunMessage, RunPart};
 use fault::JobError;
 use store::Store;
-use store::run::{self, Fence, NewPart, Part, Taken};
+use store::run::{self, Cause, Fence, NewPart, Part, Taken};
 use worker::{Done, Job, Outcome, Received};
 
 /// The run, or this part of it, is in other hands by now, or has ended: nothing was written.
@@ -77,8 +77,8 @@ impl<S: Steps> Job for InRuns<S> {
     async fn fail_run(&self, message: &Received<S::Message>, reason: &str) -> Result<(), JobError> {
         let cause = failure::cause(reason);
         match message.payload.part() {
-            Some(part) => self.fail_part(&fence(message, part), &part.name, cause).await,
-            None => self.fail_all(message, None, cause).await,
+            Some(part) => self.fail_part(&fence(message, part), &part.name, &cause).await,
+            None => self.fail_all(message, None, &cause).await,
         }
     }
 }
@@ -139,20 +139,25 @@ impl<S: Steps> InRuns<S> {
         }
     }
 
-    async fn fail_part(&self, fence: &Fence, name: &str, cause: &str) -> Result<(), JobError> {
+    async fn fail_part(&self, fence: &Fence, name: &str, cause: &Cause) -> Result<(), JobError> {
         if run::fail_part(self.0.store(), fence, name, cause).await?.is_some() {
             let what = S::WHAT;
-            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause, "part {name} of a {what} failed");
+            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause.text, "part {name} of a {what} failed");
         }
         Ok(())
     }
 
     /// Fails all that is open of the run; `epoch`: only while the run still has it.
-    async fn fail_all(&self, message: &Received<S::Message>, epoch: Option<i32>, cause: &str) -> Result<(), JobError> {
+    async fn fail_all(
+        &self,
+        message: &Received<S::Message>,
+        epoch: Option<i32>,
+        cause: &Cause,
+    ) -> Result<(), JobError> {
         let (tenant, run_id) = (message.meta.tenant, message.payload.run_id());
         if run::fail(self.0.store(), tenant, run_id, epoch, cause).await? {
             let what = S::WHAT;
-            tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause, "a {what} failed");
+            tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause.text, "a {what} failed");
         }
         Ok(())
     }

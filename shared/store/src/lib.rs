@@ -28,6 +28,7 @@ pub mod pepper;
 pub mod removal;
 pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod secret;
 pub mod software;
 pub mod tenant;

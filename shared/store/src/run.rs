@@ -12,6 +12,7 @@
 //!
 //! Locks are taken in the order connection, run, part, mapping.
 
+mod cause;
 mod end;
 mod fence;
 mod part;
@@ -20,6 +21,7 @@ mod start;
 mod tell;
 mod view;
 
+pub use cause::Cause;
 pub use end::fail;
 pub(crate) use end::fail_open;
 pub use fence::{Fence, PartFence, Step, count};
@@ -32,6 +34,7 @@ pub use view::{Counts, PartView, RunFilter, RunView, get, page};
 
 pub(crate) use fence::{Held, advance, hold, hold_batch, hold_part};
 pub(crate) use part::go_on_from;
+pub(crate) use start::{Ask, Open, begin_all, send_again};
 
 /// What a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

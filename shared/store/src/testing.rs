@@ -14,9 +14,11 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::migrate::MIGRATOR;
+use crate::run::Kind;
 use crate::{Config, Store};
 
 pub use wal::{Wal, wal_bytes};
@@ -96,6 +98,18 @@ impl TestDatabase {
     pub async fn connect(&self) -> PgConnection {
         self.store.connect(self.store.options(), "connect for a test").await.expect("the server is there")
     }
+}
+
+/// Lets the time pass until a schedule of a tenant is due: it is due now, and the next tick is for this moment.
+///
+/// # Panics
+/// When it does not tick: it is switched off, or the connection is not active.
+pub async fn schedule_due_now(store: &Store, tenant: Uuid, kind: Kind) {
+    let sql = "update muster.schedule set next_due_at = clock_timestamp()
+               where tenant = $1 and kind = $2 and next_due_at is not null";
+    let moved = sqlx::query(sql).bind(tenant).bind(kind.as_str()).execute(store.pool()).await;
+    let moved = moved.expect("the database answers").rows_affected();
+    assert_eq!(moved, 1, "the schedule of {} of tenant {tenant} does not tick", kind.as_str());
 }
 
 /// An audit entry, for what wants one.

@@ -60,6 +60,10 @@ metrics! {
     CONSOLE_SECONDS = "muster_console_seconds" Histogram("operation") Seconds;
     /// Hooks that the gateway holds in memory.
     HOOKS_LOADED = "muster_hooks_loaded" Gauge() Count;
+    /// Slots of schedules taken, by what became of them: started, open, resent, superseded or left.
+    TICKS_TOTAL = "muster_ticks_total" Counter("kind", "outcome") Count;
+    /// Time from the moment when a schedule was due until a gateway took it.
+    TICK_LATENESS_SECONDS = "muster_tick_lateness_seconds" Histogram("kind") Seconds;
     /// Messages handed to the broker, by how it answered: confirmed, refused, timeout or lost.
     PUBLISHED_TOTAL = "muster_published_total" Counter("outcome") Count;
     /// Time from a publish to its confirm.

@@ -63,6 +63,7 @@ fn builder() -> PrometheusBuilder {
         (Matcher::Suffix("_size".to_owned()), SIZE_BUCKETS),
         (Matcher::Full(metric::MESSAGE_AGE_SECONDS.to_owned()), AGE_BUCKETS),
         (Matcher::Full(metric::RELAY_LAG_SECONDS.to_owned()), AGE_BUCKETS),
+        (Matcher::Full(metric::TICK_LATENESS_SECONDS.to_owned()), AGE_BUCKETS),
     ];
     buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (matcher, values)| {
         builder.set_buckets_for_metric(matcher, values).expect("the bucket lists above are not empty")

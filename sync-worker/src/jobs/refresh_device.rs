@@ -37,7 +37,7 @@ impl RefreshDevice {
             Err(error) => {
                 let cause = failure::judge(error, &message.meta)?;
                 let agent_id = &message.payload.agent_id;
-                tracing::warn!(agent.id = agent_id, tenant.id = %message.meta.tenant, error = cause, "a refresh failed");
+                tracing::warn!(agent.id = agent_id, tenant.id = %message.meta.tenant, error = cause.text, "a refresh failed");
                 Ok(Done::Discarded("failed"))
             }
         }

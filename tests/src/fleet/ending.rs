@@ -19,7 +19,8 @@ impl Drop for Fleet {
         if std::thread::panicking() {
             return;
         }
-        let gateway: Vec<Program> = self.gateway.take().into_iter().chain(self.console.take()).collect();
+        let mut gateways = std::mem::take(&mut self.further_gateways);
+        gateways.extend(self.gateway.take().into_iter().chain(self.console.take()));
         let queues = self.queues();
         let mut workers = std::mem::take(&mut self.workers);
         workers.append(&mut self.sync_workers);
@@ -28,7 +29,7 @@ impl Drop for Fleet {
         let expected = self.expected.clone();
         // `drop` cannot await; what is asked anew there belongs to another runtime
         let ended = crate::apart(move || async move {
-            stop(gateway).await;
+            stop(gateways).await;
             stop(workers).await;
             check(&Client::at(&url), &database_url, &expected, &queues).await;
         });

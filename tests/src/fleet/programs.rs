@@ -50,6 +50,9 @@ pub(super) fn environment(amqp_url: &str, database_url: &str, state: &Path) -> V
         ("MUSTER_GATEWAY_LISTEN", "127.0.0.1:0"),
         ("MUSTER_GATEWAY_STATE_DIR", &state.display().to_string()),
         ("MUSTER_HOOK_PEPPER", PEPPER),
+        // a test that is not about schedules must not find runs that it has not asked for; `Builder::ticks`
+        ("MUSTER_GATEWAY_TICKS", "false"),
+        ("MUSTER_GATEWAY_TICK_PERIOD_MS", "50"),
         ("MUSTER_LOG_FORMAT", "json"),
         ("MUSTER_VAULT_KEY", VAULT_KEY),
         // the simulator has no certificate and no public address

@@ -1,10 +1,16 @@
 -- What the connection's row says about syncing. $3: a run has just ended that read something; $4: it read every device.
 -- The error is that of the last ended run of each kind: one kind's success does not hide another's failure.
+-- $5: the kinds; the last run of each is looked up, since there are many of one that runs by itself.
 with last as (
-    select distinct on (kind) kind, state, error
-    from muster.run
-    where tenant = $1 and integration_id = $2 and state in ('completed', 'partial', 'failed')
-    order by kind, slot desc
+    select k.kind, r.state, r.error
+    from unnest($5::text[]) k (kind)
+    cross join lateral (
+        select state, error
+        from muster.run
+        where tenant = $1 and integration_id = $2 and kind = k.kind and state in ('completed', 'partial', 'failed')
+        order by slot desc
+        limit 1
+    ) r
 ),
 said as (
     select string_agg(kind || ': ' || coalesce(error, 'failed'), '; ' order by kind desc)

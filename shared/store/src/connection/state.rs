@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{integration_of, lock};
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
-use crate::{Error, Store, run, secret};
+use crate::{Error, Store, run, schedule, secret};
 
 /// Why the runs of a disconnected connection failed.
 const DISCONNECTED: &str = "disconnected";
@@ -37,7 +37,8 @@ pub struct TestNote<'a> {
 /// Notes a test with its audit row; whether the connection is active now. `None`: it was saved or disconnected during the
 /// test, which told of what is no longer so; then only the audit row is written.
 ///
-/// A success makes it active, and says that the mappings belong to this URL where there is none yet.
+/// A success makes it active, and says that the mappings belong to this URL where there is none yet. What has ticked once an
+/// hour because of its failures is due now.
 ///
 /// # Errors
 /// What the database said.
@@ -48,6 +49,9 @@ pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Res
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
             lock(&mut transaction, note.tenant, note.integration_id).await?;
             let is_active = note_in(&mut transaction, note).await.attempt(what.clone())?;
+            if note.is_success && is_active.is_some() {
+                schedule::probe_now(&mut transaction, note.tenant, note.integration_id).await?;
+            }
             audit::insert(&mut transaction, entry).await?;
             transaction.commit().await.attempt(what.clone())?;
             Ok(is_active)

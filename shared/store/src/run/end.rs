@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::fence::{Held, integration_of};
 use super::part::{message, note_synced};
-use super::{Fence, Kind, State, tell};
+use super::{Cause, Fence, Kind, State, tell};
 use crate::alert::bound;
 use crate::error::Attempt;
-use crate::{Error, Store, device, lock, outbox};
+use crate::{Error, Store, device, lock, outbox, schedule};
 
 /// Longest cause of a failure that is kept, in characters: a sentence or two.
 pub(super) const CAUSE_CHARS_MAX: usize = 500;
@@ -36,6 +36,8 @@ pub(super) async fn end_if_done(
                   bool_or(name = 'confirm') as is_confirmed,
                   count(*) filter (where state = 'failed' and attempt > 0) as "tried_in_vain!",
                   bool_and(state = 'failed') filter (where name <> 'confirm') as is_nothing_read,
+                  bool_and(needs_attention) filter (where state = 'failed') as needs_attention,
+                  min(error) filter (where state = 'failed') as cause,
                   exists (select from muster.run_candidate
                           where tenant = $1 and run_id = $2 and not is_seen) as "has_candidates!"
            from muster.run_part where tenant = $1 and run_id = $2"#,
@@ -68,7 +70,9 @@ pub(super) async fn end_if_done(
         State::Completed => None,
         _ => Some(error_of(connection, fence, parts.failed, parts.all).await?),
     };
-    end(connection, fence.tenant, fence.run_id, held.integration_id, state, error.as_deref()).await?;
+    let lasting = parts.cause.filter(|_| parts.needs_attention == Some(true));
+    let ending = Ending { state, error: error.as_deref(), lasting: lasting.as_deref() };
+    end(connection, fence.tenant, fence.run_id, held.integration_id, &ending).await?;
     Ok(Some(state))
 }
 
@@ -104,21 +108,30 @@ async fn error_of(connection: &mut PgConnection, fence: &Fence, failed: i64, all
     Ok(cut(&format!("{failed} of {all} parts failed: {}", causes.join("; ")), ERROR_CHARS_MAX))
 }
 
+/// What a run comes to.
+struct Ending<'a> {
+    state: State,
+    /// For whoever looks at the run.
+    error: Option<&'a str>,
+    /// Why it failed, where only a person can take that away; the same text for the same cause.
+    lasting: Option<&'a str>,
+}
+
 async fn end(
     connection: &mut PgConnection,
     tenant: Uuid,
     run_id: Uuid,
     integration_id: Uuid,
-    state: State,
-    error: Option<&str>,
+    ending: &Ending<'_>,
 ) -> Result<(), Error> {
+    let state = ending.state;
     let kind = sqlx::query_scalar!(
         "update muster.run set state = $3, error = $4, finished_at = now(), progressed_at = now()
          where tenant = $1 and run_id = $2 returning kind",
         tenant,
         run_id,
         state.as_str(),
-        error
+        ending.error
     );
     let kind = kind.fetch_one(&mut *connection).await.attempt(format!("end run {run_id}"))?;
     let kind = Kind::parse(&kind);
@@ -131,10 +144,9 @@ async fn end(
         .await
         .attempt("forget a run's candidates")?;
     show(connection, tenant, integration_id, kind.map(|kind| (kind, state))).await?;
-    match kind {
-        Some(kind) => tell::end(connection, tenant, run_id, integration_id, kind, state).await,
-        None => Ok(()),
-    }
+    let Some(kind) = kind else { return Ok(()) };
+    schedule::note_end(connection, (tenant, integration_id), kind, state, ending.lasting).await?;
+    tell::end(connection, tenant, run_id, integration_id, kind, state).await
 }
 
 /// Writes what `rmm_integrations` says about syncing: the failures of the last ended run of each kind, and whether one is
@@ -147,7 +159,8 @@ pub(super) async fn show(
 ) -> Result<(), Error> {
     let has_synced = matches!(ended, Some((_, State::Completed | State::Partial)));
     let is_full = ended == Some((Kind::Devices, State::Completed));
-    sqlx::query_file!("sql/run/show.sql", tenant, integration_id, has_synced, is_full)
+    let kinds: Vec<String> = Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    sqlx::query_file!("sql/run/show.sql", tenant, integration_id, has_synced, is_full, &kinds)
         .execute(connection)
         .await
         .attempt("write the connection's sync status")
@@ -159,12 +172,19 @@ pub(super) async fn show(
 ///
 /// # Errors
 /// What the database said.
-pub async fn fail(store: &Store, tenant: Uuid, run_id: Uuid, epoch: Option<i32>, cause: &str) -> Result<bool, Error> {
+pub async fn fail(
+    store: &Store,
+    tenant: Uuid,
+    run_id: Uuid,
+    epoch: Option<i32>,
+    cause: impl Into<Cause>,
+) -> Result<bool, Error> {
+    let cause = cause.into();
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to fail a run")?;
         let Some(integration_id) = integration_of(&mut transaction, tenant, run_id).await? else { return Ok(false) };
         lock::connection(&mut transaction, tenant, integration_id).await?;
-        let is_failed = fail_locked(&mut transaction, tenant, run_id, integration_id, epoch, cause).await?;
+        let is_failed = fail_locked(&mut transaction, tenant, run_id, integration_id, epoch, &cause).await?;
         transaction.commit().await.attempt("commit a run's failure")?;
         Ok(is_failed)
     };
@@ -187,7 +207,7 @@ pub(crate) async fn fail_open(
     );
     let open = open.fetch_all(&mut *connection).await.attempt("read the open runs of a connection")?;
     for run_id in open {
-        fail_locked(connection, tenant, run_id, integration_id, None, cause).await?;
+        fail_locked(connection, tenant, run_id, integration_id, None, &cause.into()).await?;
     }
     Ok(())
 }
@@ -198,7 +218,7 @@ async fn fail_locked(
     run_id: Uuid,
     integration_id: Uuid,
     epoch: Option<i32>,
-    cause: &str,
+    cause: &Cause,
 ) -> Result<bool, Error> {
     let found = sqlx::query!(
         "select epoch from muster.run
@@ -211,13 +231,14 @@ async fn fail_locked(
     if found.fetch_optional(&mut *connection).await.attempt(format!("lock run {run_id}"))?.is_none() {
         return Ok(false);
     }
-    let cause = cut(cause, CAUSE_CHARS_MAX);
+    let text = cut(&cause.text, CAUSE_CHARS_MAX);
     sqlx::query!(
-        "update muster.run_part set state = 'failed', error = $3, finished_at = now()
+        "update muster.run_part set state = 'failed', error = $3, needs_attention = $4, finished_at = now()
          where tenant = $1 and run_id = $2 and state = 'open'",
         tenant,
         run_id,
-        cause
+        text,
+        cause.needs_attention
     )
     .execute(&mut *connection)
     .await
@@ -229,6 +250,7 @@ async fn fail_locked(
     );
     let has_done = has_done.fetch_one(&mut *connection).await.attempt("look for parts that are done")?;
     let state = if has_done { State::Partial } else { State::Failed };
-    end(connection, tenant, run_id, integration_id, state, Some(&cause)).await?;
+    let lasting = cause.needs_attention.then_some(text.as_str());
+    end(connection, tenant, run_id, integration_id, &Ending { state, error: Some(&text), lasting }).await?;
     Ok(true)
 }

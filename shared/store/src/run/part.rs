@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::end::{self, cut};
 use super::fence::{Held, hold, hold_part, touch};
-use super::{Fence, Kind, PartFence, Scope, State};
+use super::{Cause, Fence, Kind, PartFence, Scope, State};
 use crate::error::Attempt;
 use crate::outbox::{self, NewRow};
 use crate::{Error, Store};
@@ -234,11 +234,12 @@ async fn finish(store: &Store, fence: &PartFence, is_read: bool) -> Result<Ended
 ///
 /// # Errors
 /// What the database said.
-pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: &str) -> Result<Ended, Error> {
+pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: impl Into<Cause>) -> Result<Ended, Error> {
+    let cause = cause.into();
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to fail a part")?;
         let Some(held) = hold(&mut transaction, fence).await? else { return Ok(None) };
-        if !close(&mut transaction, fence, name, Some(cause), true).await? {
+        if !close(&mut transaction, fence, name, Some(&cause), true).await? {
             return Ok(None);
         }
         let state = go_on(&mut transaction, fence, &held).await?;
@@ -297,19 +298,20 @@ async fn close(
     connection: &mut PgConnection,
     fence: &Fence,
     name: &str,
-    cause: Option<&str>,
+    cause: Option<&Cause>,
     is_read: bool,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
         "update muster.run_part
          set state = case when $4::text is null then 'done' else 'failed' end, error = $4, finished_at = now(),
-             fetched_at = case when $5 then coalesce(fetched_at, started_at) end
+             fetched_at = case when $5 then coalesce(fetched_at, started_at) end, needs_attention = $6
          where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
         fence.tenant,
         fence.run_id,
         name,
-        cause.map(|cause| cut(cause, end::CAUSE_CHARS_MAX)),
-        is_read
+        cause.map(|cause| cut(&cause.text, end::CAUSE_CHARS_MAX)),
+        is_read,
+        cause.is_some_and(|cause| cause.needs_attention)
     );
     let done = done.execute(connection).await.attempt(format!("end part {name}"))?;
     Ok(done.rows_affected() == 1)

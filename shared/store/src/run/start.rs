@@ -1,4 +1,4 @@
-//! How a run begins: asked for by a person, taken by a worker.
+//! How a run begins: asked for by a person or by a tick, taken by a worker.
 
 use std::time::Duration;
 
@@ -25,6 +25,22 @@ pub struct Started {
     pub run_id: Uuid,
     /// `false`: one was open already, and is the one.
     pub is_new: bool,
+}
+
+/// A run that is to begin.
+pub(crate) struct Ask {
+    pub(crate) tenant: Uuid,
+    pub(crate) integration_id: Uuid,
+    pub(crate) kind: Kind,
+    /// The moment that it is for; `None`: now.
+    pub(crate) slot: Option<DateTime<Utc>>,
+}
+
+/// A run that is open.
+pub(crate) struct Open {
+    pub(crate) run_id: Uuid,
+    /// When it last made progress, was taken, asked for or sent again.
+    pub(crate) moved_at: DateTime<Utc>,
 }
 
 /// A run as a worker has just taken it.
@@ -68,29 +84,22 @@ pub async fn start(
             Some(open) => {
                 let resend_after = TimeDelta::from_std(RESEND_AFTER).expect("a quarter of an hour fits");
                 if open.moved_at + resend_after < locked.now {
-                    let stamp = open.moved_at.timestamp_micros().to_be_bytes();
-                    send(&mut transaction, tenant, integration_id, open.run_id, kind, &stamp).await?;
-                    mark_sent(&mut transaction, tenant, open.run_id).await?;
+                    send_again(&mut transaction, tenant, integration_id, kind, &open).await?;
                     audit::insert(&mut transaction, entry).await?;
                 }
                 Started { run_id: open.run_id, is_new: false }
             }
             None => {
-                let run_id = insert(&mut transaction, tenant, integration_id, kind, requested_by).await?;
-                send(&mut transaction, tenant, integration_id, run_id, kind, &[]).await?;
+                let ask = Ask { tenant, integration_id, kind, slot: None };
+                let run_ids = begin_all(&mut transaction, &[ask], requested_by).await?;
                 audit::insert(&mut transaction, entry).await?;
-                Started { run_id, is_new: true }
+                Started { run_id: run_ids[0], is_new: true }
             }
         };
         transaction.commit().await.attempt("commit a new run")?;
         Ok(started)
     };
     store.within("start a run", store.work_ends(), work).await
-}
-
-struct Open {
-    run_id: Uuid,
-    moved_at: DateTime<Utc>,
 }
 
 async fn find_open(
@@ -112,56 +121,71 @@ async fn find_open(
     .attempt("look for an open run")
 }
 
-async fn insert(
+/// Begins these runs in the caller's transaction, each with its message; their ids, in the order of the asking. The caller has
+/// locked the connections and has seen that none of them has an open run of the kind.
+pub(crate) async fn begin_all(
+    connection: &mut PgConnection,
+    asks: &[Ask],
+    requested_by: &str,
+) -> Result<Vec<Uuid>, Error> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let run_ids: Vec<Uuid> = asks.iter().map(|_| Uuid::now_v7()).collect();
+    let tenants: Vec<Uuid> = asks.iter().map(|ask| ask.tenant).collect();
+    let integrations: Vec<Uuid> = asks.iter().map(|ask| ask.integration_id).collect();
+    let kinds: Vec<String> = asks.iter().map(|ask| ask.kind.as_str().to_owned()).collect();
+    let slots: Vec<Option<DateTime<Utc>>> = asks.iter().map(|ask| ask.slot).collect();
+    sqlx::query!(
+        "insert into muster.run (tenant, run_id, integration_id, kind, slot, requested_by)
+         select n.tenant, n.run_id, n.integration_id, n.kind, coalesce(n.slot, now()), left($6, 100)
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[])
+             n (tenant, run_id, integration_id, kind, slot)",
+        &tenants,
+        &run_ids,
+        &integrations,
+        &kinds,
+        &slots as _,
+        requested_by
+    )
+    .execute(&mut *connection)
+    .await
+    .attempt(format!("write {} new runs", asks.len()))?;
+    let messages: Vec<NewRow> = asks.iter().zip(&run_ids).map(|(ask, run_id)| message(ask, *run_id, &[])).collect();
+    outbox::insert(connection, &messages).await?;
+    Ok(run_ids)
+}
+
+/// Sends an open run's own message once more, in the caller's transaction, and notes that. The connection is locked.
+pub(crate) async fn send_again(
     connection: &mut PgConnection,
     tenant: Uuid,
     integration_id: Uuid,
     kind: Kind,
-    requested_by: &str,
-) -> Result<Uuid, Error> {
-    let run_id = Uuid::now_v7();
-    sqlx::query!(
-        "insert into muster.run (tenant, run_id, integration_id, kind, slot, requested_by)
-         values ($1, $2, $3, $4, now(), left($5, 100))",
-        tenant,
-        run_id,
-        integration_id,
-        kind.as_str(),
-        requested_by
-    )
-    .execute(connection)
-    .await
-    .attempt("write a new run")?;
-    Ok(run_id)
-}
-
-async fn mark_sent(connection: &mut PgConnection, tenant: Uuid, run_id: Uuid) -> Result<(), Error> {
-    sqlx::query!("update muster.run set progressed_at = now() where tenant = $1 and run_id = $2", tenant, run_id)
+    open: &Open,
+) -> Result<(), Error> {
+    let ask = Ask { tenant, integration_id, kind, slot: None };
+    let stamp = open.moved_at.timestamp_micros().to_be_bytes();
+    outbox::insert(connection, &[message(&ask, open.run_id, &stamp)]).await?;
+    sqlx::query!("update muster.run set progressed_at = now() where tenant = $1 and run_id = $2", tenant, open.run_id)
         .execute(connection)
         .await
-        .attempt(format!("note that run {run_id} was sent again"))
+        .attempt(format!("note that run {} was sent again", open.run_id))
         .map(drop)
 }
 
-/// The run's own message.
-async fn send(
-    connection: &mut PgConnection,
-    tenant: Uuid,
-    integration_id: Uuid,
-    run_id: Uuid,
-    kind: Kind,
-    again: &[u8],
-) -> Result<(), Error> {
+/// The run's own message; `again` tells a further copy from those before.
+fn message(ask: &Ask, run_id: Uuid, again: &[u8]) -> NewRow {
+    let (tenant, integration_id) = (ask.tenant, ask.integration_id);
     let identity: [&[u8]; 2] = [run_id.as_bytes(), again];
-    let row = match kind {
+    match ask.kind {
         Kind::Clients => NewRow::message(tenant, &identity, &ClientsSync { integration_id, run_id }, None),
         Kind::Devices => NewRow::message(tenant, &identity, &DevicesSync { integration_id, run_id, part: None }, None),
         Kind::Software => {
             NewRow::message(tenant, &identity, &SoftwareIngest { integration_id, run_id, part: None }, None)
         }
         Kind::Alerts => NewRow::message(tenant, &identity, &AlertReconcile { integration_id, run_id }, None),
-    };
-    outbox::insert(connection, &[row]).await.map(drop)
+    }
 }
 
 /// Takes a run over: from now on only this worker's batches count. `None`: the run has ended, or never was.

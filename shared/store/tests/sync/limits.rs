@@ -104,7 +104,7 @@ async fn causes_and_errors_are_cut_to_what_is_read() {
         // of the whole run
         let fence = world.taken(Kind::Clients).await;
         let (store, tenant) = (&world.store, world.tenant);
-        assert!(run::fail(store, tenant, fence.run_id, None, &"ü".repeat(length)).await.unwrap());
+        assert!(run::fail(store, tenant, fence.run_id, None, "ü".repeat(length).as_str()).await.unwrap());
         let (run, _) = run::get(store, tenant, fence.run_id).await.unwrap().unwrap();
         assert_eq!(chars(&run.error), Some(length.min(CAUSE_CHARS_MAX)), "{length}");
     }

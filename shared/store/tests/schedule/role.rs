@@ -1,0 +1,50 @@
+//! The gateway's own role: its statements need no rights but those of `deploy/roles/gateway.sql`.
+
+use store::hook;
+use store::run::Kind;
+use store::schedule::{self, Outcome, ROWS_MAX};
+use store::{Config, Store};
+use uuid::Uuid;
+
+use crate::world::World;
+
+const RIGHTS: &str = include_str!("../../../../deploy/roles/gateway.sql");
+
+#[tokio::test]
+async fn the_gateways_statements_need_no_rights_but_those_that_are_documented() {
+    let world = World::new().await;
+    let role = format!("muster_test_role_{}", Uuid::new_v4().simple());
+    world.run(&format!("create role {role}; {}", RIGHTS.replace(":role", &role))).await;
+    let url = world.database.url();
+    let url = format!("{url}{}options[role]={role}", if url.contains('?') { '&' } else { '?' });
+    let gateway = Store::lazy(&Config::for_url(&url), "gateway").unwrap();
+    let tenant = world.tenant;
+
+    let done = async {
+        hook::version(&gateway).await?;
+        hook::snapshot(&gateway).await?;
+        hook::find(&gateway, tenant).await?;
+        drop(hook::listen(&gateway).await?);
+        gateway.database_now().await?;
+        world.run("insert into muster.reconcile_wish select tenant, integration_id, now() from rmm_integrations").await;
+        let mut ticks = schedule::tick(&gateway, ROWS_MAX).await?;
+        for kind in [Kind::Clients, Kind::Devices, Kind::Software] {
+            world.due(kind).await;
+        }
+        ticks.extend(schedule::tick(&gateway, ROWS_MAX).await?);
+        // one that makes no progress is sent again
+        world.run("update muster.run set requested_at = now() - interval '1 hour'").await;
+        world.due(Kind::Clients).await;
+        ticks.extend(schedule::tick(&gateway, ROWS_MAX).await?);
+        Ok::<_, store::Error>(ticks.iter().map(|tick| tick.outcome).collect::<Vec<_>>())
+    };
+    let done = done.await;
+    let secrets = store::secret::get(&gateway, tenant, store::secret::API_KEY).await;
+    gateway.close().await;
+    world.run(&format!("drop owned by {role}; drop role {role}")).await;
+    let outcomes = done.unwrap_or_else(|error| panic!("{}", error.chain()));
+    assert_eq!(outcomes.len(), 5, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Started).count(), 4);
+    assert!(outcomes.contains(&Outcome::Resent));
+    assert!(secrets.is_err(), "it is its own role, and sees no secret");
+}
