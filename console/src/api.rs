@@ -8,6 +8,7 @@ pub(crate) mod mappings;
 pub(crate) mod merges;
 pub(crate) mod meta;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod software;
 pub(crate) mod webhook;
 

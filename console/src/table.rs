@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use store::token::Permission::{AssetRead, AssetUpdate, SettingsRead, SettingsUpdate};
 
-use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, software, webhook};
+use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, schedules, software, webhook};
 use crate::route::Method::{Get, Patch, Post, Put};
 use crate::route::{Needs, Route};
 
@@ -24,10 +24,19 @@ macro_rules! tenant {
 
 /// The table.
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    [about(), connections(), syncs(), organizations(), webhooks(), merge_proposals(), devices(), alerts(), programs()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let groups = [
+        about(),
+        connections(),
+        syncs(),
+        by_itself(),
+        organizations(),
+        webhooks(),
+        merge_proposals(),
+        devices(),
+        alerts(),
+        programs(),
+    ];
+    groups.into_iter().flatten().collect()
 });
 
 /// See a tenant's connection.
@@ -124,6 +133,25 @@ fn syncs() -> Vec<Route> {
         .accepted(),
         Route::new(Get, tactical!("/runs"), READ, ("list_runs", "The syncs, the newest first"), runs::list),
         Route::new(Get, tactical!("/runs/{run}"), READ, ("get_run", "One sync with its progress by client"), runs::one),
+    ]
+}
+
+fn by_itself() -> Vec<Route> {
+    vec![
+        Route::new(
+            Get,
+            tactical!("/schedules"),
+            READ,
+            ("list_schedules", "When each kind of sync runs by itself"),
+            schedules::list,
+        ),
+        Route::new(
+            Patch,
+            tactical!("/schedules/{kind}"),
+            UPDATE,
+            ("change_schedule", "Change how often a kind of sync runs by itself, or whether"),
+            schedules::patch,
+        ),
     ]
 }
 

@@ -10,6 +10,7 @@ mod merge;
 mod migrate;
 mod remove;
 mod run;
+mod schedule;
 mod secret;
 mod show;
 mod software;
@@ -63,6 +64,9 @@ enum Command {
     /// What syncs have done and are doing
     #[command(subcommand)]
     Runs(run::Command),
+    /// When each kind of sync runs by itself
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Which of the tenant's clients each client of Tactical is
     #[command(subcommand)]
     Mappings(mapping::Command),
@@ -120,6 +124,7 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Test(flags) => connect::test(flags).await,
         Command::Sync(flags) => sync::run(flags).await,
         Command::Runs(command) => run::run(command).await,
+        Command::Schedule(command) => schedule::run(command).await,
         Command::Mappings(command) => mapping::run(command).await,
         Command::Merges(command) => merge::run(command).await,
         Command::Assets(flags) => asset::run(flags).await,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::runs::Run;
+use super::schedules::{self, Failing};
 use crate::call::{Call, Reply};
 use crate::problem::Problem;
 use crate::route::{NoBody, NoQuery, OptionalJson};
@@ -102,6 +103,8 @@ pub(crate) enum Standing {
     /// It is switched on, but has no URL or no credentials, so that nothing can be read: see `missing`. Webhooks are
     /// recorded.
     Incomplete,
+    /// Syncs fail again and again for a cause that needs a person: see `attention`. They are tried once an hour.
+    NeedsAttention,
     /// It works.
     Active,
 }
@@ -142,6 +145,8 @@ pub(crate) struct Status {
     devices: Devices,
     /// Syncs that are under way.
     open_runs: Vec<Run>,
+    /// What fails again and again for a cause that needs a person, and is therefore tried only once an hour.
+    attention: Vec<Failing>,
 }
 
 /// Devices by Tactical's own status.
@@ -185,8 +190,9 @@ async fn read(call: &Call) -> Result<Status, Problem> {
     let secrets: Vec<_> =
         secrets.into_iter().map(|it| Secret { name: it.name, masked: it.masked, updated_at: it.updated_at }).collect();
     let missing = missing(&found, &secrets);
+    let attention = schedules::attention(call).await?;
     Ok(Status {
-        state: Standing::of(&found, &missing),
+        state: Standing::of(&found, &missing, &attention),
         missing,
         integration_id: Some(found.integration_id),
         instance_url: found.instance_url,
@@ -216,6 +222,7 @@ async fn read(call: &Call) -> Result<Status, Problem> {
             status_age_s: super::age_s(fleet.oldest_status_at, found.database_now),
         },
         open_runs: open_runs.into_iter().map(Run::from).collect(),
+        attention,
     })
 }
 
@@ -231,7 +238,7 @@ fn missing(found: &connection::Connection, secrets: &[Secret]) -> Vec<&'static s
 }
 
 impl Standing {
-    fn of(found: &connection::Connection, missing: &[&str]) -> Self {
+    fn of(found: &connection::Connection, missing: &[&str], attention: &[Failing]) -> Self {
         if found.is_suspended {
             Self::Suspended
         } else if found.code_wanted_at.is_some() {
@@ -246,6 +253,8 @@ impl Standing {
             Self::Held
         } else if found.is_unconfirmed() {
             Self::Unconfirmed
+        } else if !attention.is_empty() {
+            Self::NeedsAttention
         } else {
             Self::Active
         }
