@@ -119,9 +119,9 @@ impl World {
         self.number(&format!("select count(*) from muster.run where kind = '{}'", kind.as_str())).await
     }
 
-    /// Messages that wait to be sent.
+    /// Messages for workers that wait to be sent; events are another matter.
     pub(crate) async fn messages(&self) -> i64 {
-        self.number("select count(*) from muster.outbox").await
+        self.number("select count(*) from muster.outbox where exchange = 'muster.work'").await
     }
 }
 
