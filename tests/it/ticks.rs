@@ -65,7 +65,8 @@ async fn runs(fleet: &Fleet, kind: Kind) -> i64 {
     let mut sql = fleet.database().connect().await;
     let row = sqlx::query(
         "select (select count(*) from muster.run where kind = $1), (select count(*) from muster.run),
-                (select count(distinct (tenant, kind, slot)) from muster.run), (select count(*) from muster.outbox where exchange = 'muster.work'),
+                (select count(distinct (tenant, kind, slot)) from muster.run),
+                (select count(*) from muster.outbox where exchange = 'muster.work'),
                 (select count(distinct convert_from(body, 'UTF8')::jsonb ->> 'run_id') from muster.outbox
                  where exchange = 'muster.work')",
     );

@@ -43,6 +43,7 @@ pub const TABLES: &[&str] = &[
     "muster.token",
     "muster.outbox",
     "muster.reconcile_wish",
+    "muster.schedule",
     "muster.run_candidate",
     "muster.run_part",
     "muster.run",
