@@ -89,6 +89,7 @@ impl Pull<'_> {
                 fence: self.part.fence.clone(),
                 reports,
                 silent: 0,
+                refused: 0,
                 cursor: None,
             };
             match software::merge(self.store, &batch).await? {

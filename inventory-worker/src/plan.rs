@@ -49,7 +49,6 @@ pub(crate) fn is_its_own(error: &tactical::Error) -> bool {
             | tactical::Error::Truncated { .. }
             | tactical::Error::Timeout { .. }
             | tactical::Error::BadRequest { .. }
-            | tactical::Error::Forbidden { .. }
     )
 }
 

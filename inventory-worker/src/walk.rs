@@ -10,6 +10,7 @@ use connection::failure::Error;
 use store::Store;
 use store::run::Part;
 use store::software::{self, Batch, Outcome, Report};
+use tactical::AgentSoftware;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{Limits, plan, report};
@@ -20,6 +21,9 @@ const STEP_AGENTS_MAX: u16 = 50;
 const STEP_TIME_MAX: Duration = Duration::from_secs(12);
 /// So many agents of a step may have no readable answer, and are left as they are; more of them are the server's own fault.
 const SKIPPED_MAX: usize = 5;
+/// So many refusals before the first answer are a role that sees no software at all, which is a person's affair: one that
+/// sees a twentieth of the devices has shown some of them by then. Until then they are devices that the role does not see.
+const REFUSED_MAX: usize = 500;
 
 /// What a step came to.
 pub(crate) enum Step {
@@ -36,9 +40,11 @@ pub(crate) enum Step {
 struct Asked {
     reports: Vec<Report>,
     silent: usize,
-    skipped: usize,
-    /// Of those skipped the ones that the role may not see.
+    /// Those that the role may not see.
     refused: usize,
+    skipped: usize,
+    /// Why the first of the skipped ones was.
+    fault: Option<tactical::Error>,
     last: Option<String>,
 }
 
@@ -48,13 +54,17 @@ pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits
     let fetched_at = store.database_now().await?;
     let after = part.cursor.as_deref();
     let agents = software::next_agents(store, tenant, integration_id, after, STEP_AGENTS_MAX).await?;
-    if agents.is_empty() {
+    let is_end = agents.is_empty();
+    let asked = ask(open, agents, limits).await?;
+    if sees_nothing(part, &asked, is_end) {
+        return Err(tactical::Error::Forbidden { endpoint: "/software/{agent}/" }.into());
+    }
+    if is_end {
         return Ok(Step::End);
     }
-    let asked = ask(open, agents, limits).await?;
-    if asked.skipped > 0 {
-        let run_id = part.fence.run.run_id;
-        tracing::warn!(run.id = %run_id, tenant.id = %tenant, "{} agents gave no readable answer", asked.skipped);
+    if asked.skipped + asked.refused > 0 {
+        let (run_id, skipped, refused) = (part.fence.run.run_id, asked.skipped, asked.refused);
+        tracing::warn!(run.id = %run_id, tenant.id = %tenant, "{skipped} agents gave no readable answer, {refused} may not be seen");
     }
     let batch = Batch {
         tenant,
@@ -63,6 +73,7 @@ pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits
         fence: part.fence.clone(),
         reports: asked.reports,
         silent: asked.silent,
+        refused: asked.refused,
         cursor: asked.last,
     };
     Ok(match software::merge(store, &batch).await? {
@@ -71,10 +82,14 @@ pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits
     })
 }
 
+/// Whether the role sees no software at all: nothing was ever answered but that it may not.
+fn sees_nothing(part: &Part, asked: &Asked, is_end: bool) -> bool {
+    let refused = usize::try_from(part.unverifiable).unwrap_or_default() + asked.refused;
+    part.seen == 0 && asked.is_fruitless() && (refused >= REFUSED_MAX || is_end && refused > 0)
+}
+
 async fn ask(open: &Open, agents: Vec<String>, limits: Limits) -> Result<Asked, Error> {
-    let began = Instant::now();
-    let (mut asked, count) = (Asked::default(), agents.len());
-    let mut fault = None;
+    let (mut asked, began) = (Asked::default(), Instant::now());
     let mut pace = interval(Duration::from_secs(1) / limits.agents_per_s);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for agent_id in agents {
@@ -82,32 +97,45 @@ async fn ask(open: &Open, agents: Vec<String>, limits: Limits) -> Result<Asked, 
         if began.elapsed() > STEP_TIME_MAX {
             break;
         }
-        match open.call(async |client| client.software_of(&agent_id).await).await {
-            Ok(Some(software)) => asked.reports.push(report(agent_id.clone(), software)),
-            // it has never reported, or is gone by now
-            Ok(None) | Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => asked.silent += 1,
-            Err(connection::Error::Tactical(error)) if plan::is_its_own(&error) && asked.skipped < SKIPPED_MAX => {
-                asked.skipped += 1;
-                asked.refused += usize::from(matches!(error, tactical::Error::Forbidden { .. }));
-                // a role that sees no software at all is a person's affair
-                if asked.is_fruitless() && asked.refused == count {
-                    return Err(error.into());
-                }
-                fault.get_or_insert(error);
-            }
-            // what was read is written first: the next step meets the same fault at its beginning
-            Err(_) if asked.skipped < SKIPPED_MAX && !asked.is_fruitless() => break,
-            // the faults are what has opened the breaker, and they count
-            Err(error) => return Err(fault.map_or_else(|| error.into(), Error::from)),
+        let answer = open.call(async |client| client.software_of(&agent_id).await).await;
+        if !asked.take(agent_id, answer)? {
+            break;
         }
-        asked.last = Some(agent_id);
     }
     Ok(asked)
 }
 
 impl Asked {
+    /// Adds an agent's answer. `false`: the step ends before it.
+    fn take(
+        &mut self,
+        agent_id: String,
+        answer: Result<Option<AgentSoftware>, connection::Error>,
+    ) -> Result<bool, Error> {
+        match answer {
+            Ok(Some(software)) => self.reports.push(report(agent_id.clone(), software)),
+            // it has never reported, or is gone by now
+            Ok(None) | Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => self.silent += 1,
+            Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => self.refused += 1,
+            Err(connection::Error::Tactical(error)) if plan::is_its_own(&error) && self.skipped < SKIPPED_MAX => {
+                self.skipped += 1;
+                self.fault.get_or_insert(error);
+            }
+            // what was read is written first: the next step meets the same fault at its beginning
+            Err(_) if self.skipped < SKIPPED_MAX && !self.is_fruitless() => return Ok(false),
+            // the faults are what has opened the breaker, and they count
+            Err(error) => return Err(self.fault.take().map_or_else(|| error.into(), Error::from)),
+        }
+        self.last = Some(agent_id);
+        Ok(true)
+    }
+
     /// Nobody has answered.
     fn is_fruitless(&self) -> bool {
         self.reports.is_empty() && self.silent == 0
     }
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

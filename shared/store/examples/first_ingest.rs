@@ -163,6 +163,7 @@ async fn ingest(database: &TestDatabase, reports: &[Report]) -> (Duration, Merge
             fence: fence.clone(),
             reports: reports.to_vec(),
             silent: 0,
+            refused: 0,
             cursor: None,
         };
         let began = Instant::now();

@@ -80,6 +80,8 @@ pub struct Batch {
     pub reports: Vec<Report>,
     /// Agents that were asked for and have never reported: nothing is known of them, and nothing is written.
     pub silent: usize,
+    /// Agents whose software the key may not read.
+    pub refused: usize,
     /// The walk goes on behind this agent; `None`: the batch is no step of a walk, or its last one.
     pub cursor: Option<String>,
 }

@@ -3,7 +3,7 @@
 use contract::SoftwareIngest;
 use store::outbox::{self, NewRow};
 use store::run::{Kind, State};
-use tests::simulator::FaultKind;
+use tests::simulator::{FaultKind, Role};
 use tests::{DEADLINE, Fleet, until};
 
 use super::{asked, assert_true, builder, fault, ingest, program, ready, still, versions, windows_agents};
@@ -77,6 +77,36 @@ async fn one_agent_without_a_readable_answer_is_left_as_it_is_and_the_others_are
     assert!(!changed.iter().any(|line| line.starts_with(&agent_id)), "agent {pk} was not read");
     assert_eq!(ingest(&fleet).await.counts.updated, 1);
     assert_true(&fleet).await;
+}
+
+#[tokio::test]
+async fn agents_that_the_role_does_not_see_keep_nobody_else_from_being_read() {
+    let fleet = walking(150, 1_000).await;
+    assert_eq!(ingest(&fleet).await.state, State::Completed);
+    let control = fleet.simulator().control();
+    let seen = control.agents().into_iter().filter(|agent| agent.client.0 == 1).map(|agent| agent.agent_id);
+    let seen: Vec<String> = seen.filter(|id| windows_agents(&fleet).iter().any(|(_, other)| other == id)).collect();
+    for (pk, _) in windows_agents(&fleet) {
+        control.install(pk, program("New", "1")).expect("it exists");
+    }
+    let role = control.role("sync").expect("it exists");
+    control.set_role("sync", Role { view_clients: [1].into(), ..role.clone() }).expect("it exists");
+    let run = ingest(&fleet).await;
+    assert_eq!((run.state, run.error), (State::Completed, None));
+    assert!(run.counts.unverifiable > 50, "whole handfuls of a step are hidden: {:?}", run.counts);
+    assert_eq!(run.counts.expected, Some(run.counts.seen + run.counts.unverifiable));
+    let changed = super::history(&fleet).await;
+    assert!(!seen.is_empty() && changed.len() == seen.len(), "{} of {}", changed.len(), seen.len());
+    assert!(seen.iter().all(|id| changed.contains(&format!("{id} installed New 1"))));
+
+    // what is not shown any more is not asked for; a role that may see no software at all is told
+    assert_eq!(fleet.sync(Kind::Clients).await.0.state, State::Completed);
+    assert_eq!(ingest(&fleet).await.counts.unverifiable, 0);
+    let permissions = role.permissions.iter().filter(|name| *name != "can_list_software").cloned().collect();
+    control.set_role("sync", Role { permissions, ..role }).expect("it exists");
+    let run = ingest(&fleet).await;
+    assert_eq!(run.state, State::Failed);
+    assert!(run.error.is_some_and(|error| error.contains("role may not ask /software/")), "it says what to do");
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
--- How many agents a walk asks, see next_agents.sql: those whose devices are imported; a device whose system is known to be another one than
--- Windows has no software to report.
+-- How many agents a walk asks: the conditions are those of next_agents.sql.
 select count(*) as "count!"
 from muster.agent g
 where g.tenant = $1 and g.integration_id = $2 and g.asset_id is not null and g.missing_since is null
@@ -7,6 +6,7 @@ where g.tenant = $1 and g.integration_id = $2 and g.asset_id is not null and g.m
     select from rmm_organization_mappings m
     where m.tenant = $1 and m.integration_id = $2 and m.external_organization_id = g.external_client_id
       and m.client_id is not null and coalesce(m.auto_sync_assets, true)
+      and not coalesce(m.metadata, '{}') ? 'vanished_at'
   )
   and not exists (
     select from workstation_assets w

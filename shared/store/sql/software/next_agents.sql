@@ -1,5 +1,5 @@
--- The next agents of a walk behind $3 whose devices are imported; a device whose system is known to be another one than
--- Windows has no software to report.
+-- The next agents of a walk behind $3 whose devices are imported and whose client is still shown; a device whose system is
+-- known to be another one than Windows has no software to report. count_agents.sql has the same conditions.
 select g.agent_id
 from muster.agent g
 where g.tenant = $1 and g.integration_id = $2 and g.asset_id is not null and g.missing_since is null
@@ -8,6 +8,7 @@ where g.tenant = $1 and g.integration_id = $2 and g.asset_id is not null and g.m
     select from rmm_organization_mappings m
     where m.tenant = $1 and m.integration_id = $2 and m.external_organization_id = g.external_client_id
       and m.client_id is not null and coalesce(m.auto_sync_assets, true)
+      and not coalesce(m.metadata, '{}') ? 'vanished_at'
   )
   and not exists (
     select from workstation_assets w

@@ -37,6 +37,10 @@ pub struct Part {
     pub expected: Option<i32>,
     /// How far it has come, where it is done in steps; its counts go on from there.
     pub cursor: Option<String>,
+    /// What the steps before this one have seen.
+    pub seen: i32,
+    /// What they could not see.
+    pub unverifiable: i32,
 }
 
 /// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
@@ -175,7 +179,7 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
                  unchanged = case when cursor is null then 0 else unchanged end,
                  unverifiable = case when cursor is null then 0 else unverifiable end
              where tenant = $1 and run_id = $2 and name = $3 and state = 'open'
-             returning attempt, label, expected, cursor",
+             returning attempt, label, expected, cursor, seen, unverifiable",
             fence.tenant,
             fence.run_id,
             name
@@ -185,7 +189,15 @@ pub async fn begin_part(store: &Store, fence: &Fence, name: &str) -> Result<Opti
         touch(&mut transaction, fence).await?;
         transaction.commit().await.attempt("commit a part's beginning")?;
         let fence = PartFence { run: fence.clone(), name: name.to_owned(), attempt: row.attempt };
-        Ok(Some(Part { fence, scope, label: row.label, expected: row.expected, cursor: row.cursor }))
+        Ok(Some(Part {
+            fence,
+            scope,
+            label: row.label,
+            expected: row.expected,
+            cursor: row.cursor,
+            seen: row.seen,
+            unverifiable: row.unverifiable,
+        }))
     };
     store.within("begin a part", store.work_ends(), work).await
 }

@@ -23,7 +23,8 @@ pub struct Counts {
     pub unchanged: i64,
     /// Devices that are newly known to be gone; alerts that are no longer open and were resolved here.
     pub missing: i64,
-    /// Alerts that were not shown and may be open all the same: the key does not see their device.
+    /// Alerts that were not shown and may be open all the same: the key does not see their device. Devices whose software the
+    /// key may not read.
     pub unverifiable: i64,
 }
 

@@ -65,6 +65,7 @@ fn step(batch: &Batch, merged: &Merged) -> Step {
         created: merged.first,
         updated: merged.changed,
         unchanged: merged.unchanged + merged.emptied + merged.older,
+        unverifiable: batch.refused,
         ..Step::default()
     }
 }

@@ -18,7 +18,10 @@ async fn only_devices_that_may_have_software_are_asked_in_the_order_of_their_ids
     assert_eq!(next(None).await, ["a", "c"]);
     assert_eq!(next(Some("c")).await, ["d"]);
     assert_eq!(next(Some("d")).await, [""; 0]);
-    assert_eq!(software::count_agents(&world.store, world.tenant, world.integration_id).await.unwrap(), 3);
+    let count = async || software::count_agents(&world.store, world.tenant, world.integration_id).await.unwrap();
+    assert_eq!(count().await, 3);
+    world.run("update rmm_organization_mappings set metadata = jsonb_build_object('vanished_at', now())").await;
+    assert_eq!((next(None).await, count().await), (vec![], 0), "a client that is no longer shown");
 }
 
 #[tokio::test]
@@ -29,12 +32,12 @@ async fn a_step_leaves_its_cursor_and_the_next_steps_message_in_its_own_transact
     let fence = world.begun(Scope::SoftwareByAgent).await;
     assert_eq!(world.number(messages).await, 2, "the run's own and the part's first");
     let first = world.batch(&fence, &[report("a", &[("Git", "1")])]).await;
-    let first = Batch { cursor: Some("a".to_owned()), silent: 1, ..first };
+    let first = Batch { cursor: Some("a".to_owned()), silent: 1, refused: 1, ..first };
     assert_eq!(world.merge(&first).await, Merged { first: 1, ..Merged::default() });
     assert_eq!(world.number(messages).await, 3);
     // the next step goes on from there, with the counts so far
     let part = world.begin(&fence.run, "software:agents").await;
-    assert_eq!(part.cursor.as_deref(), Some("a"));
+    assert_eq!((part.cursor.as_deref(), part.seen, part.unverifiable), (Some("a"), 2, 1));
     assert_eq!(software::merge(&world.store, &first).await.unwrap(), Outcome::Fenced, "the step before is over");
     assert_eq!(world.number(messages).await, 3);
     let last = world.batch(&part.fence, &[report("b", &[("Git", "1")])]).await;

@@ -116,6 +116,7 @@ impl World {
             fence: fence.clone(),
             reports: reports.to_vec(),
             silent: 0,
+            refused: 0,
             cursor: None,
         }
     }

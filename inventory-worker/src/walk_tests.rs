@@ -1,0 +1,75 @@
+//! What the answers of a step come to, at the edges of its limits.
+
+use store::run::{Fence, PartFence, Scope};
+use uuid::Uuid;
+
+use super::*;
+
+type Answer = Result<Option<AgentSoftware>, connection::Error>;
+
+fn refused() -> Answer {
+    Err(tactical::Error::Forbidden { endpoint: "/software/{agent}/" }.into())
+}
+
+fn broken() -> Answer {
+    Err(tactical::Error::Server { endpoint: "/software/{agent}/", status: 500, after: None }.into())
+}
+
+/// A step that has had these answers; whether it goes on is the last one's.
+fn asked(answers: impl IntoIterator<Item = Answer>) -> Result<(Asked, bool), Error> {
+    let (mut asked, mut goes_on) = (Asked::default(), true);
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert!(goes_on, "nothing is asked behind the end");
+        goes_on = asked.take(number.to_string(), answer)?;
+    }
+    Ok((asked, goes_on))
+}
+
+fn part(seen: i32, unverifiable: i32) -> Part {
+    let run = Fence { tenant: Uuid::nil(), run_id: Uuid::nil(), epoch: 1 };
+    Part {
+        fence: PartFence { run, name: Scope::SoftwareByAgent.to_string(), attempt: 1 },
+        scope: Scope::SoftwareByAgent,
+        label: String::new(),
+        expected: None,
+        cursor: None,
+        seen,
+        unverifiable,
+    }
+}
+
+#[test]
+fn any_number_of_agents_that_may_not_be_seen_stands_in_nobodys_way() {
+    let answers = (0..STEP_AGENTS_MAX).map(|number| if number == 40 { Ok(None) } else { refused() });
+    let (asked, goes_on) = asked(answers).expect("no step fails by them");
+    assert_eq!((asked.refused, asked.silent, asked.skipped, goes_on), (49, 1, 0, true));
+    assert_eq!(asked.last.as_deref(), Some("49"));
+}
+
+#[test]
+fn a_step_skips_so_many_agents_and_fails_by_one_more() {
+    let broken_ones = |count| std::iter::once(Ok(None)).chain((0..count).map(|_| broken()));
+    let (asked_all, goes_on) = asked(broken_ones(SKIPPED_MAX)).expect("as many are theirs");
+    assert_eq!((asked_all.skipped, goes_on), (SKIPPED_MAX, true));
+    assert!(asked(broken_ones(SKIPPED_MAX + 1)).is_err());
+}
+
+#[test]
+fn what_was_read_is_kept_where_the_server_stops_answering() {
+    let away = || Err(tactical::Error::BreakerOpen { after: Duration::from_secs(30) }.into());
+    let (kept, goes_on) = asked([Ok(None), broken(), away()]).expect("one has answered");
+    assert_eq!((kept.last.as_deref(), goes_on), (Some("1"), false));
+    let Err(error) = asked([broken(), away()]) else { panic!("nobody has answered") };
+    assert!(error.to_string().contains("status 500"), "the fault counts, not the breaker that it has opened: {error}");
+}
+
+#[test]
+fn only_a_role_that_has_never_shown_anything_sees_nothing() {
+    let (none, _) = asked([]).expect("nothing fails");
+    let (step, _) = asked((0..10).map(|_| refused())).expect("no step fails by them");
+    let before = i32::try_from(REFUSED_MAX - 10).expect("it fits");
+    assert!(sees_nothing(&part(0, before), &step, false) && !sees_nothing(&part(0, before - 1), &step, false));
+    assert!(!sees_nothing(&part(1, before), &step, false), "it has shown one");
+    assert!(sees_nothing(&part(0, 1), &none, true) && !sees_nothing(&part(1, 1), &none, true));
+    assert!(!sees_nothing(&part(0, 0), &none, true), "there was nobody to ask for");
+}
