@@ -8,7 +8,8 @@
 //! is one row of `muster.software_change`.
 //!
 //! **Gone.** What a list lacks is gone: its row stays, as not current. An *empty* list is also what an agent sends whose look
-//! has failed, so it counts once the device has reported a second time and it is empty still.
+//! has failed, so it counts once the device has reported a second time and it is empty still: once its agent was heard of
+//! an hour after the first empty list. One that is switched off reports nothing, however long its list stays empty.
 //!
 //! **Whose.** Devices that are imported: their agent has an asset and their client is mapped and switched on.
 //!

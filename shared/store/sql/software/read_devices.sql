@@ -2,7 +2,7 @@
 -- $3: the agents' ids. `offset 0` keeps the look-ups look-ups: see device/read_current.sql
 select
     q.agent_id as "agent_id!", a.asset_id as "asset_id!", r.digest as "digest?", r.programs as "programs?", r.rev as "rev?",
-    r.fetched_at as "fetched_at?", r.emptied_at as "emptied_at?"
+    r.fetched_at as "fetched_at?", r.emptied_at as "emptied_at?", a.last_seen_at
 from unnest($3::text[]) q (agent_id)
 cross join lateral (
     select g.asset_id, g.external_client_id
@@ -11,7 +11,7 @@ cross join lateral (
     offset 0
 ) g
 cross join lateral (
-    select a.asset_id from assets a where a.tenant = $1 and a.asset_id = g.asset_id offset 0
+    select a.asset_id, a.last_seen_at from assets a where a.tenant = $1 and a.asset_id = g.asset_id offset 0
 ) a
 cross join lateral (
     select m.client_id

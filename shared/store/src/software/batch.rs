@@ -16,7 +16,7 @@ use crate::error::Attempt;
 use crate::run::{self, Held, Kind, Step};
 use crate::{Error, Left, Store, lock};
 
-/// A list that is still empty after this time was empty in two reports: agents report every 2,800 to 3,500 s.
+/// An agent that was heard of so long after its first empty list has reported again: agents report every 2,800 to 3,500 s.
 pub const SECOND_REPORT_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// Writes a batch: all of it, or nothing when it fails. Idempotent: the same batch again finds everything as it is.
@@ -101,12 +101,14 @@ async fn prepare(connection: &mut PgConnection, batch: &Batch) -> Result<(Merged
     let mut seen = HashSet::new();
     for (agent_id, list) in reports {
         // two agents with one asset are none: whichever comes first has it
-        let Some(Known { asset_id, last }) = known.remove(agent_id).filter(|known| seen.insert(known.asset_id)) else {
+        let Some(Known { asset_id, last_seen_at, last }) = known.remove(agent_id).filter(|known| seen.insert(known.asset_id)) else {
             merged.unknown += 1;
             continue;
         };
         let digest = list.digest();
-        match judge(batch.fetched_at, &list, digest, last.as_ref()) {
+        // where the server's clock is ahead, ours counts
+        let heard_at = last_seen_at.map(|at| at.min(batch.fetched_at));
+        match judge(batch.fetched_at, heard_at, &list, digest, last.as_ref()) {
             Verdict::Unchanged => merged.unchanged += 1,
             Verdict::Older => merged.older += 1,
             Verdict::Emptied(at) => {
@@ -129,7 +131,14 @@ async fn prepare(connection: &mut PgConnection, batch: &Batch) -> Result<(Merged
     Ok((merged, writes))
 }
 
-fn judge(fetched_at: DateTime<Utc>, list: &List, digest: [u8; 16], last: Option<&Last>) -> Verdict {
+/// `heard_at`: when the agent was last heard of, if ever.
+fn judge(
+    fetched_at: DateTime<Utc>,
+    heard_at: Option<DateTime<Utc>>,
+    list: &List,
+    digest: [u8; 16],
+    last: Option<&Last>,
+) -> Verdict {
     let is_empty = list.0.is_empty();
     match last {
         // an agent that has never found anything may have failed to look
@@ -140,7 +149,7 @@ fn judge(fetched_at: DateTime<Utc>, list: &List, digest: [u8; 16], last: Option<
         Some(last) if last.digest == digest => Verdict::Back,
         Some(last) if is_empty && last.programs > 0 => match last.emptied_at {
             None => Verdict::Emptied(fetched_at),
-            Some(since) if since + SECOND_REPORT_AFTER <= fetched_at => Verdict::News,
+            Some(since) if heard_at.is_some_and(|heard| since + SECOND_REPORT_AFTER <= heard) => Verdict::News,
             Some(_) => Verdict::Unchanged,
         },
         Some(_) => Verdict::News,

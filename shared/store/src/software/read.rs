@@ -16,6 +16,8 @@ use crate::error::Attempt;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) asset_id: Uuid,
+    /// When its agent was last heard of, as a sync of devices has told.
+    pub(super) last_seen_at: Option<DateTime<Utc>>,
     /// `None`: it has never reported.
     pub(super) last: Option<Last>,
 }
@@ -47,7 +49,7 @@ pub(super) async fn known(
             }
             _ => None,
         };
-        (row.agent_id, Known { asset_id: row.asset_id, last })
+        (row.agent_id, Known { asset_id: row.asset_id, last_seen_at: row.last_seen_at, last })
     });
     Ok(known.collect())
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use store::run::{self, Scope};
-use store::software::{self, Batch, Merged, Outcome, Report};
+use store::software::{self, Batch, Merged, Outcome, Report, SECOND_REPORT_AFTER};
 use store::testing::TestDatabase;
 use store::{Left, connection};
 
@@ -88,6 +88,8 @@ async fn an_empty_list_counts_only_once_a_second_report_is_empty_too() {
     world.ingest(&[report("b", &[])]).await;
     assert_eq!(world.number("select count(*) from muster.software_report").await, 0);
     world.ingest(std::slice::from_ref(&full)).await;
+    let began = world.now().await;
+    world.heard("a", began, TimeDelta::hours(30)).await;
     assert_eq!(world.ingest_in(1, std::slice::from_ref(&empty)).await.emptied, 1);
     assert_eq!(world.ingest_in(1, std::slice::from_ref(&empty)).await.unchanged, 1, "the same report, read twice");
     assert!(world.lines().await[0].4);
@@ -100,6 +102,39 @@ async fn an_empty_list_counts_only_once_a_second_report_is_empty_too() {
     assert_eq!(world.history().await, ["a removed Firefox 1.0"]);
     assert_eq!(world.ingest_in(27, &[empty]).await.unchanged, 1);
     assert_eq!(world.ingest_in(28, &[full]).await.changed, 1);
+    assert!(world.lines().await[0].4);
+}
+
+#[tokio::test]
+async fn the_list_of_an_agent_that_is_off_stays_whatever_time_goes_by() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let (full, empty) = ([report("a", &[("Firefox", "1.0")])], [report("a", &[])]);
+    world.ingest(&full).await;
+    assert_eq!(world.ingest_in(1, &empty).await.emptied, 1);
+    let sql = "select emptied_at from muster.software_report where tenant = $1";
+    let emptied_at = sqlx::query_scalar(sql).bind(world.tenant).fetch_one(&world.pool).await.unwrap();
+    // never heard of, heard of before its list came empty, and almost long enough after it
+    assert_eq!(world.ingest_in(24, &empty).await.unchanged, 1);
+    for after in [-TimeDelta::minutes(1), SECOND_REPORT_AFTER - TimeDelta::microseconds(1)] {
+        world.heard("a", emptied_at, after).await;
+        assert_eq!(world.ingest_in(24 * 30, &empty).await.unchanged, 1, "{after}");
+    }
+    assert!(world.lines().await[0].4 && world.history().await.is_empty());
+    world.heard("a", emptied_at, SECOND_REPORT_AFTER).await;
+    assert_eq!(world.ingest_in(24 * 30, &empty).await.changed, 1, "it has reported a second time");
+    assert_eq!(world.history().await, ["a removed Firefox 1.0"]);
+}
+
+#[tokio::test]
+async fn a_servers_clock_that_is_ahead_makes_no_second_report() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.ingest(&[report("a", &[("Firefox", "1.0")])]).await;
+    let began = world.now().await;
+    world.heard("a", began, TimeDelta::days(1)).await;
+    assert_eq!(world.ingest(&[report("a", &[])]).await.emptied, 1);
+    assert_eq!(world.ingest(&[report("a", &[])]).await.unchanged, 1);
     assert!(world.lines().await[0].4);
 }
 

@@ -69,6 +69,14 @@ impl World {
         assert!(matches!(device::merge(&self.store, &batch).await.unwrap(), device::Outcome::Merged(_)));
     }
 
+    /// The agent was last heard of that long after this moment.
+    pub(crate) async fn heard(&self, agent_id: &str, since: DateTime<Utc>, after: TimeDelta) {
+        let sql = "update assets a set last_seen_at = $3 from muster.agent g
+                   where a.tenant = $1 and g.tenant = $1 and g.agent_id = $2 and a.asset_id = g.asset_id";
+        let heard = sqlx::query(sql).bind(self.tenant).bind(agent_id).bind(since + after).execute(&self.pool).await;
+        assert_eq!(heard.unwrap().rows_affected(), 1);
+    }
+
     /// The database's clock.
     pub(crate) async fn now(&self) -> DateTime<Utc> {
         self.store.database_now().await.unwrap()
