@@ -22,7 +22,7 @@ const BATCH_REPORTS_MAX: usize = 1_000;
 
 /// How the reading of the list ended.
 pub(crate) enum Pulled {
-    /// All of it is written; so many agents have reported anything.
+    /// So many agents have reported anything; all of it is written, or nothing where that is none.
     All(usize),
     /// Somebody else has the part: nothing more may be written.
     Fenced,
@@ -56,27 +56,21 @@ impl Pull<'_> {
 
     async fn read(&self, batches: mpsc::Sender<Vec<Report>>, mut agents: HashMap<i64, String>) -> Result<usize, Error> {
         let mut rows = self.open.call(async |client| client.software().await).await?;
-        let (mut batch, mut programs, mut reported) = (Vec::new(), 0, 0);
+        let mut gathered = Gathered::default();
         while let Some(row) = rows.next().await {
             let row = row?;
-            reported += usize::from(!row.software.is_empty());
             // one that came between the two lists is read next time; of two rows of an agent the first counts
             let Some(agent_id) = agents.remove(&row.agent) else { continue };
-            let report = report(agent_id, row);
-            programs += report.programs.len();
-            batch.push(report);
-            if programs >= BATCH_PROGRAMS_MAX || batch.len() >= BATCH_REPORTS_MAX {
-                programs = 0;
-                if batches.send(std::mem::take(&mut batch)).await.is_err() {
-                    return Ok(reported);
-                }
+            let Some(batch) = gathered.add(report(agent_id, row)) else { continue };
+            // nobody there means that the merging has ended, and says why
+            if batches.send(batch).await.is_err() {
+                return Ok(gathered.reported);
             }
         }
-        if !batch.is_empty() {
-            // nobody there means that the merging has ended, and says why
+        if let Some(batch) = gathered.rest() {
             let _ = batches.send(batch).await;
         }
-        Ok(reported)
+        Ok(gathered.reported)
     }
 
     /// Merges until the reading ends; `Some`: it must not go on.
@@ -102,6 +96,36 @@ impl Pull<'_> {
     }
 }
 
+/// Reports on their way to a batch. Nothing leaves before an agent has reported anything: a list in which every row is empty
+/// is not believed, and so not written.
+#[derive(Default)]
+struct Gathered {
+    reports: Vec<Report>,
+    programs: usize,
+    /// Agents that have reported anything.
+    reported: usize,
+}
+
+impl Gathered {
+    /// Adds a report; a full batch, where it is one.
+    fn add(&mut self, report: Report) -> Option<Vec<Report>> {
+        self.programs += report.programs.len();
+        self.reported += usize::from(!report.programs.is_empty());
+        self.reports.push(report);
+        let is_full = self.programs >= BATCH_PROGRAMS_MAX || self.reports.len() >= BATCH_REPORTS_MAX;
+        if is_full { self.rest() } else { None }
+    }
+
+    /// What has not left yet, where it may.
+    fn rest(&mut self) -> Option<Vec<Report>> {
+        if self.reported == 0 || self.reports.is_empty() {
+            return None;
+        }
+        self.programs = 0;
+        Some(std::mem::take(&mut self.reports))
+    }
+}
+
 /// The agents' ids by their numbers.
 async fn agents(open: &Open) -> Result<HashMap<i64, String>, Error> {
     let mut stream = open.call(async |client| client.brief_agents().await).await?;
@@ -111,4 +135,38 @@ async fn agents(open: &Open) -> Result<HashMap<i64, String>, Error> {
         agents.insert(agent.id, agent.agent_id);
     }
     Ok(agents)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::software::Program;
+
+    use super::*;
+
+    fn of(programs: usize) -> Report {
+        Report { agent_id: "a".to_owned(), programs: vec![Program::default(); programs] }
+    }
+
+    #[test]
+    fn a_batch_leaves_with_its_last_program_or_report() {
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.add(of(BATCH_PROGRAMS_MAX - 1)), None);
+        assert_eq!(gathered.add(of(1)).map(|batch| batch.len()), Some(2));
+        for _ in 1..BATCH_REPORTS_MAX {
+            assert_eq!(gathered.add(of(1)), None);
+        }
+        assert_eq!(gathered.add(of(0)).map(|batch| batch.len()), Some(BATCH_REPORTS_MAX));
+        assert_eq!(gathered.rest(), None);
+    }
+
+    #[test]
+    fn nothing_leaves_before_anybody_has_reported_anything() {
+        let mut gathered = Gathered::default();
+        for _ in 0..=BATCH_REPORTS_MAX {
+            assert_eq!(gathered.add(of(0)), None);
+        }
+        assert_eq!((gathered.rest(), gathered.reported), (None, 0));
+        // then all of it does: the empty ones among them are told apart by the store
+        assert_eq!(gathered.add(of(1)).map(|batch| batch.len()), Some(BATCH_REPORTS_MAX + 2));
+    }
 }

@@ -23,7 +23,7 @@ use crate::{Limits, plan};
 /// Longest time for the one list: what was merged by then stays, and the rest is asked agent by agent.
 const LIST_TIME_MAX: Duration = Duration::from_secs(22);
 
-/// Why an empty list is not believed.
+/// Why a list without a single program is not believed: nothing of it was written, not even that it was empty.
 const NOTHING_REPORTED: &str = "Tactical lists no software at all where devices have reported some before: nothing was \
     changed. Check that the role of the API key still may list software and sees all clients and sites";
 

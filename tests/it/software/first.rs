@@ -1,10 +1,12 @@
 //! The first ingest, the second one that finds nothing new, and what changes between two of them.
 
+use serde_json::json;
 use store::run::{Kind, State};
 use tests::simulator::{FaultKind, key};
 
 use super::{
-    asked, assert_true, builder, fault, history, ingest, ingested, program, ready, still, versions, windows_agents,
+    answer, asked, assert_true, builder, fault, history, ingest, ingested, program, ready, still, versions,
+    windows_agents,
 };
 
 #[tokio::test]
@@ -73,6 +75,21 @@ async fn a_report_that_comes_empty_once_removes_nothing() {
     assert_true(&fleet).await;
     assert_eq!(ingest(&fleet).await.counts.updated, 0);
     assert!(history(&fleet).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_in_which_every_row_is_empty_is_doubted_and_leaves_no_trace() {
+    let fleet = ingested(20).await;
+    let before = versions(&fleet).await;
+    let agents = windows_agents(&fleet);
+    let row = |(pk, _): &(i64, String)| json!({"id": pk + 1_000, "agent": pk, "software": []});
+    fault(&fleet, "/software/", answer(&agents.iter().map(row).collect()), None);
+    for _ in 0..2 {
+        let run = ingest(&fleet).await;
+        assert_eq!(run.state, State::Failed);
+        assert!(run.error.is_some_and(|error| error.contains("nothing was changed")));
+    }
+    assert_eq!(versions(&fleet).await, before, "nor is it remembered that they were empty");
 }
 
 #[tokio::test]
