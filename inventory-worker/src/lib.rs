@@ -61,8 +61,9 @@ pub async fn start(store: &Store, flags: &Flags) -> Result<Registry, String> {
     runs::start(store, &flags.reads, |connections| registry(store, connections, flags.software)).await
 }
 
-/// An agent's list as the store takes it. Where it came from and how it is removed is nobody's business here.
-fn report(agent_id: String, software: tactical::AgentSoftware) -> Report {
+/// An agent's list as the store takes it. Where it came from and how it is removed is nobody's business here. `None`: the
+/// answer has no list, which is not an empty one.
+fn report(agent_id: String, software: tactical::AgentSoftware) -> Option<Report> {
     let program = |program: tactical::Program| Program {
         name: program.name,
         version: program.version,
@@ -71,7 +72,7 @@ fn report(agent_id: String, software: tactical::AgentSoftware) -> Report {
         size: program.size,
         location: program.location,
     };
-    Report { agent_id, programs: software.software.into_iter().map(program).collect() }
+    Some(Report { agent_id, programs: software.software?.into_iter().map(program).collect() })
 }
 
 #[cfg(test)]

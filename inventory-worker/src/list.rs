@@ -54,7 +54,7 @@ impl Pull<'_> {
         Ok(Pulled::All(read?))
     }
 
-    async fn read(&self, batches: mpsc::Sender<Vec<Report>>, mut agents: HashMap<i64, String>) -> Result<usize, Error> {
+    async fn read(&self, batches: mpsc::Sender<Reports>, mut agents: HashMap<i64, String>) -> Result<usize, Error> {
         let mut rows = self.open.call(async |client| client.software().await).await?;
         let mut gathered = Gathered::default();
         while let Some(row) = rows.next().await {
@@ -74,15 +74,15 @@ impl Pull<'_> {
     }
 
     /// Merges until the reading ends; `Some`: it must not go on.
-    async fn merge_all(&self, mut batches: mpsc::Receiver<Vec<Report>>) -> Result<Option<Pulled>, Error> {
-        while let Some(reports) = batches.recv().await {
+    async fn merge_all(&self, mut batches: mpsc::Receiver<Reports>) -> Result<Option<Pulled>, Error> {
+        while let Some(Reports { reports, silent }) = batches.recv().await {
             let batch = Batch {
                 tenant: self.part.fence.run.tenant,
                 integration_id: self.open.settings().integration_id,
                 fetched_at: self.fetched_at,
                 fence: self.part.fence.clone(),
                 reports,
-                silent: 0,
+                silent,
                 refused: 0,
                 cursor: None,
             };
@@ -96,33 +96,46 @@ impl Pull<'_> {
     }
 }
 
+/// What a transaction is to write.
+#[derive(Debug, Default)]
+struct Reports {
+    reports: Vec<Report>,
+    /// Agents whose row has no list: nothing is known of them.
+    silent: usize,
+}
+
 /// Reports on their way to a batch. Nothing leaves before an agent has reported anything: a list in which every row is empty
 /// is not believed, and so not written.
 #[derive(Default)]
 struct Gathered {
-    reports: Vec<Report>,
+    gathered: Reports,
     programs: usize,
     /// Agents that have reported anything.
     reported: usize,
 }
 
 impl Gathered {
-    /// Adds a report; a full batch, where it is one.
-    fn add(&mut self, report: Report) -> Option<Vec<Report>> {
+    /// Adds an agent's report, or (`None`) one that has no list; a full batch, where it is one.
+    fn add(&mut self, report: Option<Report>) -> Option<Reports> {
+        let Some(report) = report else {
+            self.gathered.silent += 1;
+            return None;
+        };
         self.programs += report.programs.len();
         self.reported += usize::from(!report.programs.is_empty());
-        self.reports.push(report);
-        let is_full = self.programs >= BATCH_PROGRAMS_MAX || self.reports.len() >= BATCH_REPORTS_MAX;
+        self.gathered.reports.push(report);
+        let is_full = self.programs >= BATCH_PROGRAMS_MAX || self.gathered.reports.len() >= BATCH_REPORTS_MAX;
         if is_full { self.rest() } else { None }
     }
 
     /// What has not left yet, where it may.
-    fn rest(&mut self) -> Option<Vec<Report>> {
-        if self.reported == 0 || self.reports.is_empty() {
+    fn rest(&mut self) -> Option<Reports> {
+        let Reports { reports, silent } = &self.gathered;
+        if self.reported == 0 || reports.len() + silent == 0 {
             return None;
         }
         self.programs = 0;
-        Some(std::mem::take(&mut self.reports))
+        Some(std::mem::take(&mut self.gathered))
     }
 }
 
@@ -143,30 +156,37 @@ mod tests {
 
     use super::*;
 
-    fn of(programs: usize) -> Report {
-        Report { agent_id: "a".to_owned(), programs: vec![Program::default(); programs] }
+    fn of(programs: usize) -> Option<Report> {
+        Some(Report { agent_id: "a".to_owned(), programs: vec![Program::default(); programs] })
+    }
+
+    /// How many reports leave, if any do.
+    fn leaves(reports: Option<Reports>) -> Option<usize> {
+        reports.map(|reports| reports.reports.len())
     }
 
     #[test]
     fn a_batch_leaves_with_its_last_program_or_report() {
         let mut gathered = Gathered::default();
-        assert_eq!(gathered.add(of(BATCH_PROGRAMS_MAX - 1)), None);
-        assert_eq!(gathered.add(of(1)).map(|batch| batch.len()), Some(2));
+        assert_eq!(leaves(gathered.add(of(BATCH_PROGRAMS_MAX - 1))), None);
+        assert_eq!(leaves(gathered.add(of(1))), Some(2));
         for _ in 1..BATCH_REPORTS_MAX {
-            assert_eq!(gathered.add(of(1)), None);
+            assert_eq!(leaves(gathered.add(of(1))), None);
         }
-        assert_eq!(gathered.add(of(0)).map(|batch| batch.len()), Some(BATCH_REPORTS_MAX));
-        assert_eq!(gathered.rest(), None);
+        assert_eq!(leaves(gathered.add(of(0))), Some(BATCH_REPORTS_MAX));
+        assert_eq!(leaves(gathered.rest()), None);
     }
 
     #[test]
     fn nothing_leaves_before_anybody_has_reported_anything() {
         let mut gathered = Gathered::default();
         for _ in 0..=BATCH_REPORTS_MAX {
-            assert_eq!(gathered.add(of(0)), None);
+            assert_eq!(leaves(gathered.add(of(0))), None);
         }
-        assert_eq!((gathered.rest(), gathered.reported), (None, 0));
+        assert_eq!(leaves(gathered.add(None)), None);
+        assert_eq!((leaves(gathered.rest()), gathered.reported), (None, 0));
         // then all of it does: the empty ones among them are told apart by the store
-        assert_eq!(gathered.add(of(1)).map(|batch| batch.len()), Some(BATCH_REPORTS_MAX + 2));
+        let all = gathered.add(of(1)).expect("the batch is long full");
+        assert_eq!((all.reports.len(), all.silent), (BATCH_REPORTS_MAX + 2, 1));
     }
 }

@@ -113,9 +113,13 @@ impl Asked {
         answer: Result<Option<AgentSoftware>, connection::Error>,
     ) -> Result<bool, Error> {
         match answer {
-            Ok(Some(software)) => self.reports.push(report(agent_id.clone(), software)),
-            // it has never reported, or is gone by now
-            Ok(None) | Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => self.silent += 1,
+            Ok(software) => match software.and_then(|software| report(agent_id.clone(), software)) {
+                Some(report) => self.reports.push(report),
+                // it has never reported, or the answer does not tell
+                None => self.silent += 1,
+            },
+            // it is gone by now
+            Err(connection::Error::Tactical(tactical::Error::NotFound { .. })) => self.silent += 1,
             Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => self.refused += 1,
             Err(connection::Error::Tactical(error)) if plan::is_its_own(&error) && self.skipped < SKIPPED_MAX => {
                 self.skipped += 1;

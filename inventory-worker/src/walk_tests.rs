@@ -47,6 +47,13 @@ fn any_number_of_agents_that_may_not_be_seen_stands_in_nobodys_way() {
 }
 
 #[test]
+fn an_answer_without_a_list_is_no_empty_list() {
+    let software = |software| Ok(Some(AgentSoftware { agent: 1, software }));
+    let (asked, _) = asked([software(None), software(Some(vec![])), Ok(None)]).expect("nothing fails");
+    assert_eq!((asked.reports.len(), asked.silent), (1, 2));
+}
+
+#[test]
 fn a_step_skips_so_many_agents_and_fails_by_one_more() {
     let broken_ones = |count| std::iter::once(Ok(None)).chain((0..count).map(|_| broken()));
     let (asked_all, goes_on) = asked(broken_ones(SKIPPED_MAX)).expect("as many are theirs");

@@ -129,6 +129,18 @@ pub(crate) fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializ
     Ok(elements(Value::deserialize(deserializer)?).filter_map(|value| serde_json::from_value(value).ok()).collect())
 }
 
+/// The same where an empty list means something: what is no list, or one of anything but objects, is `None`.
+pub(crate) fn list_of_objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let Value::Array(values) = Value::deserialize(deserializer)? else { return Ok(None) };
+    let is_empty = values.is_empty();
+    let objects: Vec<T> = values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+    Ok((is_empty || !objects.is_empty()).then_some(objects))
+}
+
 fn string(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
@@ -185,6 +197,12 @@ mod tests {
         user: Option<String>,
     }
 
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Told {
+        #[serde(default, deserialize_with = "list_of_objects")]
+        list: Option<Vec<Odd>>,
+    }
+
     #[test]
     fn odd_values_are_none_and_no_error() {
         let odd = [json!(null), json!(true), json!(1.5), json!("?"), json!([1, {"a": []}]), json!({"a": {"b": 1}})];
@@ -197,6 +215,17 @@ mod tests {
             assert_eq!(serde_json::from_value::<Odd>(row).expect("no value is an error"), Odd::default(), "{value}");
         }
         assert_eq!(serde_json::from_value::<Odd>(json!({})).expect("everything may be missing"), Odd::default());
+    }
+
+    #[test]
+    fn only_a_list_of_objects_or_of_nothing_is_one() {
+        for row in
+            [json!({}), json!({"list": null}), json!({"list": "error"}), json!({"list": {}}), json!({"list": [7]})]
+        {
+            assert_eq!(serde_json::from_value::<Told>(row.clone()).unwrap().list, None, "{row}");
+        }
+        let count = |row: Value| serde_json::from_value::<Told>(row).unwrap().list.map(|list| list.len());
+        assert_eq!((count(json!({"list": []})), count(json!({"list": [{}, 7, null]}))), (Some(0), Some(1)));
     }
 
     #[test]

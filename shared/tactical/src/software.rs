@@ -13,9 +13,9 @@ use crate::{Client, Error, Stream};
 pub struct AgentSoftware {
     /// Primary key of the agent: the brief list maps it to the text id.
     pub agent: i64,
-    /// What it reported; empty also where its report failed.
-    #[serde(default, deserialize_with = "lenient::objects")]
-    pub software: Vec<Program>,
+    /// What it reported; empty also where its report failed. `None`: the answer has no list of programs, and says nothing.
+    #[serde(default, deserialize_with = "lenient::list_of_objects")]
+    pub software: Option<Vec<Program>>,
 }
 
 /// One program, in the words of its installer. Very old agents have name and version only.

@@ -2,11 +2,14 @@
 //!
 //! (1), the shape of the answer, is every test of this folder; its client's side stands in `tactical/mistakes.rs`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use store::run::{Kind, State};
-use tests::simulator::Program;
+use tests::Fleet;
+use tests::simulator::{Program, key};
 
-use super::{answer, assert_true, builder, fault, ingest, ingested, installed, program, ready, still, windows_agents};
+use super::{
+    answer, assert_true, builder, fault, ingest, ingested, installed, program, ready, still, versions, windows_agents,
+};
 
 /// (32)
 #[tokio::test]
@@ -109,4 +112,29 @@ async fn duplicates_and_odd_rows_cost_nothing() {
     fleet.simulator().control().clear_faults();
     assert_eq!(ingest(&fleet).await.state, State::Completed);
     assert_true(&fleet).await;
+}
+
+/// A row of a hostile or broken server that has no list of programs, again and again.
+#[tokio::test]
+async fn a_row_without_a_list_of_programs_is_no_empty_list() {
+    let fleet = ingested(20).await;
+    let before = versions(&fleet).await;
+    let agents = windows_agents(&fleet);
+    let other = json!({"id": 2, "agent": agents[1].0, "software": tactical_software(&fleet, agents[1].0).await});
+    for odd in [json!({}), json!({"software": null}), json!({"software": "error"}), json!({"software": ["error"]})] {
+        let mut row = json!({"id": 1, "agent": agents[0].0});
+        row.as_object_mut().expect("it is one").extend(odd.as_object().expect("it is one").clone());
+        fault(&fleet, "/software/", answer(&json!([row, other])), None);
+        let run = ingest(&fleet).await;
+        assert_eq!((run.state, run.counts.seen, run.counts.unchanged), (State::Completed, 2, 1), "{odd}");
+        fleet.simulator().control().clear_faults();
+    }
+    assert_eq!(versions(&fleet).await, before, "nor is it remembered that one was empty");
+}
+
+/// What the true list has of an agent.
+async fn tactical_software(fleet: &Fleet, pk: i64) -> Value {
+    let rows = fleet.tactical_get("/software/", key::ADMIN).await;
+    let row = rows.as_array().into_iter().flatten().find(|row| row["agent"].as_i64() == Some(pk));
+    row.expect("it has reported")["software"].clone()
 }

@@ -195,7 +195,8 @@ pub(crate) fn history(entry: &HistoryEntry, json: &Value) {
 pub(crate) fn software(report: Option<&AgentSoftware>, json: &Value) {
     let Some(report) = report else { return same(json.clone(), Value::Array(Vec::new()), "report") };
     same(Some(report.agent), json["agent"].as_i64(), "agent");
-    each(&report.software, &json["software"], |program, json| {
+    same(report.software.is_some(), json["software"].is_array(), "software");
+    each(report.software.as_deref().unwrap_or_default(), &json["software"], |program, json| {
         same(program.name.clone(), text(json, "name"), "name");
         same(program.version.clone(), text(json, "version"), "version");
         same(program.install_date.clone(), text(json, "install_date"), "install_date");
