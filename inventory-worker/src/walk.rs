@@ -17,7 +17,8 @@ use crate::{Limits, plan, report};
 
 /// Agents of one step: ten seconds at the default pace.
 const STEP_AGENTS_MAX: u16 = 50;
-/// A step that has lasted as long ends with the agents that it has: the merge must still fit a job's time.
+/// A step that has lasted as long ends with the agents that it has: the last one's answer, which may take 5 s, and the merge
+/// must still fit a job's time.
 const STEP_TIME_MAX: Duration = Duration::from_secs(12);
 /// So many agents of a step may have no readable answer, and are left as they are; more of them are the server's own fault.
 const SKIPPED_MAX: usize = 5;
@@ -48,14 +49,17 @@ struct Asked {
     last: Option<String>,
 }
 
-/// Takes one step.
-pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits) -> Result<Step, Error> {
+/// Takes one step. `attempt`: of its message, from 0.
+pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits, attempt: u32) -> Result<Step, Error> {
     let (tenant, integration_id) = (open.settings().tenant, open.settings().integration_id);
     let fetched_at = store.database_now().await?;
     let after = part.cursor.as_deref();
     let agents = software::next_agents(store, tenant, integration_id, after, STEP_AGENTS_MAX).await?;
     let is_end = agents.is_empty();
-    let asked = ask(open, agents, limits).await?;
+    let mut asked = ask(open, agents, limits).await?;
+    if let Some(fault) = asked.doubt(attempt) {
+        return Err(fault.into());
+    }
     if sees_nothing(part, &asked, is_end) {
         return Err(tactical::Error::Forbidden { endpoint: "/software/{agent}/" }.into());
     }
@@ -132,6 +136,12 @@ impl Asked {
         }
         self.last = Some(agent_id);
         Ok(true)
+    }
+
+    /// Why the step is to be taken once more: nobody has answered anything, which is the server's fault until it is the same
+    /// again. The same agents' own faults must not end every walk at them.
+    fn doubt(&mut self, attempt: u32) -> Option<tactical::Error> {
+        if attempt == 0 && self.is_fruitless() && self.refused == 0 { self.fault.take() } else { None }
     }
 
     /// Nobody has answered.

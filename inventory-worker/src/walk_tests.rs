@@ -71,6 +71,23 @@ fn what_was_read_is_kept_where_the_server_stops_answering() {
 }
 
 #[test]
+fn a_step_in_which_nobody_answers_is_taken_once_more_before_it_counts() {
+    let doubts = |answers: Vec<Answer>, attempt| {
+        asked(answers).expect("they are their own").0.doubt(attempt).map(|error| error.word())
+    };
+    let late = || {
+        let wait = tactical::Wait::Total;
+        Err(tactical::Error::Timeout { endpoint: "/software/{agent}/", wait, after_ms: 5_000 }.into())
+    };
+    assert_eq!(doubts(vec![late(), broken()], 0), Some("timeout"));
+    assert_eq!(doubts(vec![late(), broken()], 1), None, "or a walk would end at these agents every time");
+    for answered in [Ok(None), refused()] {
+        assert_eq!(doubts(vec![late(), answered], 0), None);
+    }
+    assert_eq!(doubts(vec![], 0), None);
+}
+
+#[test]
 fn only_a_role_that_has_never_shown_anything_sees_nothing() {
     let (none, _) = asked([]).expect("nothing fails");
     let (step, _) = asked((0..10).map(|_| refused())).expect("no step fails by them");

@@ -66,9 +66,10 @@ impl Steps for IngestSoftware {
 
     async fn part(&self, message: &Received<SoftwareIngest>, part: &Part) -> Result<Done, Error> {
         let open = self.connections.open(message.meta.tenant, message.payload.integration_id).await?;
+        let attempt = message.meta.attempt;
         match &part.scope {
-            Scope::Software => self.list(&open, part, message.meta.attempt).await,
-            Scope::SoftwareByAgent => match walk::step(&self.store, &open, part, self.limits).await? {
+            Scope::Software => self.list(&open, part, attempt).await,
+            Scope::SoftwareByAgent => match walk::step(&self.store, &open, part, self.limits, attempt).await? {
                 Step::Taken => Ok(Done::Applied),
                 Step::End => finish(&self.store, part).await,
                 Step::Stopped(Written::Left(left)) => Err(server::left(left)),

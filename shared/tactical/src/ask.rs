@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     pub(crate) holds: Holds,
     /// Beside the configured wait for a byte: what the server does for so long before it answers.
     pub(crate) thinks: Duration,
+    /// Longest time for the whole request, where that is less than the configured one.
+    pub(crate) time_max: Option<Duration>,
 }
 
 impl Ask {
@@ -46,6 +48,7 @@ impl Ask {
             lane: Lane::Api,
             holds: Holds::Others,
             thinks: Duration::ZERO,
+            time_max: None,
         }
     }
 
@@ -76,6 +79,11 @@ impl Ask {
 
     pub(crate) fn thinks(self, thinks: Duration) -> Self {
         Self { thinks, ..self }
+    }
+
+    /// At most so long, and as long before that for a place at the gate.
+    pub(crate) fn within(self, time_max: Duration) -> Self {
+        Self { time_max: Some(time_max), ..self }
     }
 
     /// The whole URL below an origin.

@@ -103,7 +103,11 @@ impl Client {
     /// Sends a request and reads the head of its answer; anything but a 2xx becomes its error.
     async fn open(&self, ask: Ask, span: &Span) -> Result<Answer, Error> {
         let limits = self.limits.of(ask.holds);
-        let limits = Limits { read_timeout: limits.read_timeout + ask.thinks, ..limits };
+        let limits = Limits {
+            read_timeout: limits.read_timeout + ask.thinks,
+            total_timeout: ask.time_max.map_or(limits.total_timeout, |max| max.min(limits.total_timeout)),
+            ..limits
+        };
         let pass = self.gate.enter(ask.lane, limits.total_timeout).await?;
         let started = Instant::now();
         let deadline = started + limits.total_timeout;

@@ -126,6 +126,22 @@ async fn an_action_may_take_its_own_time() {
 }
 
 #[tokio::test]
+async fn a_request_may_have_less_time_than_is_configured_and_never_more() {
+    let server = Server::start(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let endpoint = "/software/{agent}/";
+    for (configured_ms, own_ms) in [(60_000, 100), (100, 60_000)] {
+        let client = server.client(&Config { total_timeout_ms: configured_ms, ..local() });
+        let ask = crate::ask::Ask::get(endpoint, &["Abc"]).within(Duration::from_millis(own_ms));
+        let error = client.object::<serde_json::Value>(ask).await.unwrap_err();
+        assert_eq!(error, Error::Timeout { endpoint, wait: Wait::Total, after_ms: 100 });
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_no_agent_has_is_not_asked_for() {
     let server = Server::json("{}").await;
     let client = server.client(&local());

@@ -1,5 +1,7 @@
 //! Installed software, as the server has it from the agents' last reports. Windows only.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -7,6 +9,9 @@ use crate::agent::agent_place;
 use crate::ask::Ask;
 use crate::lenient;
 use crate::{Client, Error, Stream};
+
+/// An answer about one agent takes some 20 ms. Whoever asks for one after the other goes on to the next.
+const ONE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// One agent's list; exact duplicates in it are normal.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,10 +77,11 @@ impl Client {
     /// `GET /software/<agent_id>/`; `None` where the agent never reported.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the agent is gone.
+    /// [`Error::NotFound`] where the agent is gone; [`Error::Timeout`] after 5 s, whatever is configured beyond that.
     pub async fn software_of(&self, agent_id: &str) -> Result<Option<AgentSoftware>, Error> {
         const ENDPOINT: &str = "/software/{agent}/";
-        let Report(report) = self.object(Ask::get(ENDPOINT, &[agent_place(ENDPOINT, agent_id)?])).await?;
+        let ask = Ask::get(ENDPOINT, &[agent_place(ENDPOINT, agent_id)?]).within(ONE_TIME_MAX);
+        let Report(report) = self.object(ask).await?;
         Ok(report)
     }
 }

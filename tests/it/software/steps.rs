@@ -80,6 +80,30 @@ async fn one_agent_without_a_readable_answer_is_left_as_it_is_and_the_others_are
 }
 
 #[tokio::test]
+async fn an_agent_that_never_answers_costs_a_walk_five_seconds() {
+    let fleet = walking(30, 1_000).await;
+    let (_, agent_id) = windows_agents(&fleet).remove(2);
+    fault(&fleet, &format!("/software/{agent_id}/"), FaultKind::Held, None);
+    let (run, parts) = fleet.sync(Kind::Software).await;
+    assert_eq!((run.state, run.error), (State::Completed, None));
+    assert_eq!(run.counts.expected, Some(run.counts.seen + 1));
+    assert_eq!(parts[0].attempt, 2, "the step that it is in, and the end: none is taken twice");
+    fleet.simulator().control().clear_faults();
+    assert_eq!(ingest(&fleet).await.counts.created, 1);
+    assert_true(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_list_of_agents_that_breaks_off_is_read_again_and_no_reason_for_a_walk() {
+    let fleet = ready(builder(still(25))).await;
+    fault(&fleet, "/agents/?detail=false", FaultKind::Truncated { bytes: 500 }, Some(1));
+    let (run, parts) = fleet.sync(Kind::Software).await;
+    assert_eq!((run.state, run.error), (State::Completed, None));
+    assert_eq!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["software"]);
+    assert_true(&fleet).await;
+}
+
+#[tokio::test]
 async fn agents_that_the_role_does_not_see_keep_nobody_else_from_being_read() {
     let fleet = walking(150, 1_000).await;
     assert_eq!(ingest(&fleet).await.state, State::Completed);
