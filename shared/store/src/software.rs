@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::lock::Left;
 use crate::run::PartFence;
 
-pub use batch::{SECOND_REPORT_AFTER, merge};
+pub use batch::{PROGRAMS_WRITTEN_MAX, SECOND_REPORT_AFTER, merge};
 pub use list::PROGRAMS_MAX;
 pub use view::{
     Change, ChangeFilter, Installed, Program as CatalogProgram, ProgramFilter, Version, changes, installed, programs,
@@ -109,8 +109,8 @@ pub struct Merged {
 pub enum Outcome {
     /// It is written.
     Merged(Merged),
-    /// The run was taken over, or the part begun anew: nothing was written, stop.
+    /// The run was taken over, or the part begun anew: nothing (more) was written, stop.
     Fenced,
-    /// Nothing was written, for this reason.
+    /// Nothing (more) was written, for this reason.
     Left(Left),
 }

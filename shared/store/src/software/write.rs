@@ -1,4 +1,9 @@
 //! The statements of a batch, each over all of its rows.
+//!
+//! Rows that are changed or dropped are found one by one and taken by their place: `lock::by_key` leaves the order of a join
+//! to the statement, and a tenant's whole table joined with ten thousand rows takes longer than a statement may. The report and
+//! the versions are written under the connection's lock alone; the programs, which are AlgaPSA's table, are locked as they are
+//! found, so that none that somebody has just changed is left out.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgConnection;
@@ -76,7 +81,13 @@ async fn end_links(connection: &mut PgConnection, batch: &Batch, gone: &[(Uuid, 
     sqlx::query!(
         "update asset_software s set is_current = false, uninstalled_at = $2
          from unnest($3::uuid[], $4::uuid[]) n (asset_id, software_id)
-         where s.tenant = $1 and s.asset_id = n.asset_id and s.software_id = n.software_id and s.is_current",
+         cross join lateral (
+             select o.ctid as place from asset_software o
+             where o.tenant = $1 and o.asset_id = n.asset_id and o.software_id = n.software_id and o.is_current
+             offset 0
+             for no key update
+         ) old
+         where s.ctid = old.place",
         batch.tenant,
         batch.fetched_at,
         &assets,
@@ -103,7 +114,12 @@ async fn drop_versions(
     sqlx::query!(
         "delete from muster.software_version v
          using unnest($2::uuid[], $3::uuid[], $4::text[]) n (asset_id, software_id, version)
-         where v.tenant = $1 and v.asset_id = n.asset_id and v.software_id = n.software_id and v.version = n.version",
+         cross join lateral (
+             select o.ctid as place from muster.software_version o
+             where o.tenant = $1 and o.asset_id = n.asset_id and o.software_id = n.software_id and o.version = n.version
+             offset 0
+         ) old
+         where v.ctid = old.place",
         batch.tenant,
         &assets,
         &programs,
@@ -211,7 +227,12 @@ async fn note_emptied(
     sqlx::query!(
         "update muster.software_report r set emptied_at = n.emptied_at
          from unnest($2::uuid[], $3::timestamptz[]) n (asset_id, emptied_at)
-         where r.tenant = $1 and r.asset_id = n.asset_id",
+         cross join lateral (
+             select o.ctid as place from muster.software_report o
+             where o.tenant = $1 and o.asset_id = n.asset_id
+             offset 0
+         ) old
+         where r.ctid = old.place",
         batch.tenant,
         &assets,
         &times as _

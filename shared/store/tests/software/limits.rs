@@ -1,6 +1,7 @@
 //! Odd values never cost a device, let alone the others of its batch.
 
-use store::software::{Merged, PROGRAMS_MAX, Program, Report};
+use chrono::TimeDelta;
+use store::software::{Merged, PROGRAMS_MAX, PROGRAMS_WRITTEN_MAX, Program, Report};
 use store::testing::TestDatabase;
 
 use crate::world::{World, program, report};
@@ -68,4 +69,31 @@ async fn a_device_has_as_many_programs_as_are_kept() {
     let programs: Vec<Program> = (0..=PROGRAMS_MAX).map(|number| program(&format!("P{number}"), "1")).collect();
     world.ingest(&[Report { agent_id: "a".to_owned(), programs }]).await;
     assert_eq!(world.number("select count(*) from asset_software").await, PROGRAMS_MAX as i64);
+}
+
+#[tokio::test]
+async fn a_transaction_writes_so_many_programs_and_the_next_one_the_rest() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let programs: Vec<Program> = (0..PROGRAMS_MAX).map(|number| program(&format!("P{number}"), "1")).collect();
+    let full = ["a", "b"].map(|id| Report { agent_id: id.to_owned(), programs: programs.clone() });
+    assert_eq!(full.len() * PROGRAMS_MAX, PROGRAMS_WRITTEN_MAX);
+    let transactions = "select count(distinct xmin::text) from muster.software_report";
+    assert_eq!(world.ingest(&full).await.first, 2);
+    assert_eq!(world.number(transactions).await, 1, "as many fit");
+    // what goes is written as well: of an empty list the programs that stand there count
+    assert_eq!(world.ingest(&[report("c", &[("P1", "1")])]).await.first, 1);
+    let all = ["a", "b", "c"];
+    let empty = all.map(|id| report(id, &[]));
+    let began = world.now().await;
+    assert_eq!(world.ingest_in(1, &empty).await.emptied, 3);
+    for id in all {
+        world.heard(id, began, TimeDelta::hours(3)).await;
+    }
+    assert_eq!(world.ingest_in(4, &empty).await, Merged { changed: 3, ..Merged::default() });
+    assert_eq!(world.number(transactions).await, 2, "one more does not");
+    assert_eq!(world.number("select count(*) from asset_software where is_current").await, 0);
+    for (column, sum) in [("seen", 9), ("created", 3), ("updated", 3), ("unchanged", 3)] {
+        assert_eq!(world.number(&format!("select sum({column}) from muster.run_part")).await, sum, "{column}");
+    }
 }
