@@ -62,7 +62,7 @@ pub struct Program {
 pub struct Report {
     /// Tactical's id.
     pub agent_id: String,
-    /// Exact duplicates are normal; at most [`PROGRAMS_MAX`] are kept.
+    /// Exact duplicates are normal; of what is left at most [`PROGRAMS_MAX`] are kept, the first by name.
     pub programs: Vec<Program>,
 }
 

@@ -21,7 +21,7 @@ const PUBLISHER_BYTES_MAX: usize = 800;
 const VERSION_CHARS_MAX: usize = 100;
 /// Longer than any path that Windows lets a program be installed to.
 const PATH_CHARS_MAX: usize = 1_000;
-/// Programs of one device that are kept: a full machine has a few hundred.
+/// Programs of one device that are kept, each version once: a full machine has a few hundred.
 pub const PROGRAMS_MAX: usize = 5_000;
 
 /// About how many bytes of a program are hashed.
@@ -60,10 +60,22 @@ impl List {
     /// Of a report; what has no name is no program.
     pub(super) fn of(programs: &[Program]) -> Self {
         let mut list = Self::default();
-        for program in programs.iter().take(PROGRAMS_MAX) {
+        for program in programs {
             list.add(program);
         }
+        list.cut();
         list
+    }
+
+    /// To the programs that are kept: the first by name, whatever order they were told in.
+    fn cut(&mut self) {
+        let mut left = PROGRAMS_MAX;
+        self.0.retain(|_, entry| {
+            let kept: BTreeMap<String, Details> = std::mem::take(&mut entry.versions).into_iter().take(left).collect();
+            left -= kept.len();
+            entry.versions = kept;
+            !entry.versions.is_empty()
+        });
     }
 
     fn add(&mut self, program: &Program) {

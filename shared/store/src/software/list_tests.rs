@@ -76,3 +76,27 @@ fn a_program_without_a_name_is_none_and_nul_is_replaced() {
     assert_eq!((key.name.as_str(), entry.name.as_str()), ("a\u{FFFD}b", "a\u{FFFD}b"));
     assert!(!entry.versions.keys().any(|version| version.contains('\0')));
 }
+
+#[test]
+fn a_list_at_its_limit_is_whole_and_one_above_it_is_cut_alike_in_any_order() {
+    let numbered = |number: usize| program(&format!("P{:05}", number / 2), &format!("{}", number % 2));
+    let mut programs: Vec<Program> = (0..PROGRAMS_MAX).map(numbered).collect();
+    let whole = List::of(&programs);
+    assert_eq!(whole.count(), PROGRAMS_MAX);
+    // duplicates take nobody's place
+    programs.extend((0..PROGRAMS_MAX).map(numbered));
+    assert_eq!(List::of(&programs), whole);
+    programs.extend((PROGRAMS_MAX..PROGRAMS_MAX + 3).map(numbered));
+    assert_eq!(List::of(&programs), whole, "the last by name are left out");
+    programs.reverse();
+    assert_eq!(List::of(&programs).digest(), whole.digest());
+    programs.push(program("A", "1"));
+    let cut = List::of(&programs);
+    assert_eq!(cut.count(), PROGRAMS_MAX);
+    let last = cut.0.last_key_value().expect("it is full");
+    assert_eq!(
+        (last.0.name.as_str(), last.1.versions.len()),
+        ("p02499", 1),
+        "between two versions of one program, too"
+    );
+}
