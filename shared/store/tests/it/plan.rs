@@ -121,3 +121,37 @@ async fn without_statistics_a_fleet_is_read_once_and_not_once_for_each_device() 
         }
     }
 }
+
+/// Changes of software in a tenant's history, and the latest of them that are asked for.
+const CHANGES: u64 = 20_000;
+const LATEST: u64 = 10;
+
+#[tokio::test]
+async fn the_latest_changes_of_software_are_found_without_the_history_behind_them() {
+    let database = TestDatabase::create().await;
+    let fill = format!(
+        "insert into tenants (tenant) values ({TENANT});
+         insert into muster.software_change (tenant, asset_id, software_id, change, version, rev, noticed_at)
+             select {TENANT}, md5((n % 500)::text)::uuid, md5((n % 300)::text)::uuid, 'installed', '1', 1,
+                    timestamptz '2026-01-01Z' + n * interval '1 minute'
+             from generate_series(1, {CHANGES}) n;
+         analyze muster.software_change"
+    );
+    database.execute(&fill).await;
+    let mut connection = database.connect().await;
+    run(&mut connection, format!("prepare changes as {}", include_str!("../../sql/software/changes.sql"))).await;
+    let since = format!("timestamptz '2026-01-01Z' + {} * interval '1 minute'", CHANGES - LATEST + 1);
+    let asked = format!("execute changes({TENANT}, null, null, null, null, {since}, 101)");
+    // the database decides about a plan for all arguments after a few times
+    for _ in 0..10 {
+        run(&mut connection, asked.clone()).await;
+    }
+    let explain = format!("explain (analyze, timing off, format json) {asked}");
+    let plan: Value = sqlx::query_scalar(sqlx::AssertSqlSafe(explain))
+        .persistent(false)
+        .fetch_one(&mut connection)
+        .await
+        .expect("it is explained");
+    let rows = rows_of(&plan[0]["Plan"]);
+    assert!(rows <= LATEST as f64 * 20.0, "{rows} rows\n{plan:#}");
+}
