@@ -7,13 +7,13 @@ pub mod reconcile_alerts;
 use connection::Connections;
 use runs::InRuns;
 use store::Store;
-use worker::Registry;
+use worker::{OneByOne, Registry};
 
 /// Every kind that this worker does.
 #[must_use]
 pub fn registry(store: &Store, connections: &Connections) -> Registry {
     Registry::new(contract::Worker::Alert)
         .with(observe_alert::ObserveAlert::new(store))
-        .with(fetch_alert::FetchAlert::new(store, connections))
-        .with(InRuns(reconcile_alerts::ReconcileAlerts::new(store, connections)))
+        .with(OneByOne(fetch_alert::FetchAlert::new(store, connections)))
+        .with(OneByOne(InRuns(reconcile_alerts::ReconcileAlerts::new(store, connections))))
 }

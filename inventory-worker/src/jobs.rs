@@ -5,16 +5,16 @@ pub mod ingest_software;
 use connection::Connections;
 use runs::InRuns;
 use store::Store;
-use worker::Registry;
+use worker::{OneByOne, Registry};
 
 use crate::Limits;
 
 /// Every kind that this worker does.
 #[must_use]
 pub fn registry(store: &Store, connections: &Connections, limits: Limits) -> Registry {
-    Registry::new(contract::Worker::Inventory).with(InRuns(ingest_software::IngestSoftware::new(
+    Registry::new(contract::Worker::Inventory).with(OneByOne(InRuns(ingest_software::IngestSoftware::new(
         store,
         connections,
         limits,
-    )))
+    ))))
 }

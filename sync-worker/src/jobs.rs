@@ -7,13 +7,13 @@ pub mod sync_devices;
 use connection::Connections;
 use runs::InRuns;
 use store::Store;
-use worker::Registry;
+use worker::{OneByOne, Registry};
 
 /// Every kind that this worker does.
 #[must_use]
 pub fn registry(store: &Store, connections: &Connections) -> Registry {
     Registry::new(contract::Worker::Sync)
-        .with(InRuns(sync_clients::SyncClients::new(store, connections)))
-        .with(InRuns(sync_devices::SyncDevices::new(store, connections)))
+        .with(OneByOne(InRuns(sync_clients::SyncClients::new(store, connections))))
+        .with(OneByOne(InRuns(sync_devices::SyncDevices::new(store, connections))))
         .with(refresh_device::RefreshDevice::new(store, connections))
 }

@@ -8,7 +8,7 @@ use contract::AlertFetch;
 use fault::{Class, Classify as _, JobError};
 use store::alert::{self, Fact};
 use store::{Store, organization};
-use worker::{Done, Job, Outcome, Received};
+use worker::{Done, Outcome, Received, SingleJob};
 
 use crate::place::Places;
 use crate::polled::{self, Asked};
@@ -25,21 +25,6 @@ impl FetchAlert {
     #[must_use]
     pub fn new(store: &Store, connections: &Connections) -> Self {
         Self { store: store.clone(), connections: connections.clone() }
-    }
-
-    async fn one(&self, message: &Received<AlertFetch>) -> Outcome {
-        if failure::exhausted(&message.meta).is_some() {
-            return Ok(Done::Discarded("failed"));
-        }
-        match self.fetch(message).await {
-            Ok(done) => Ok(done),
-            Err(error) => {
-                let cause = failure::judge(error, &message.meta)?;
-                let number = message.payload.number;
-                tracing::warn!(tenant.id = %message.meta.tenant, error = cause.text, "alert {number} could not be read");
-                Ok(Done::Discarded("failed"))
-            }
-        }
     }
 
     async fn fetch(&self, message: &Received<AlertFetch>) -> Result<Done, Error> {
@@ -79,17 +64,22 @@ impl FetchAlert {
     }
 }
 
-impl Job for FetchAlert {
+impl SingleJob for FetchAlert {
     type Message = AlertFetch;
-    /// A lane takes as many at once as the largest of its kinds, and a reconciliation is long.
-    const MESSAGES_MAX: usize = 1;
 
-    async fn run(&self, batch: &[Received<AlertFetch>]) -> Result<Vec<Outcome>, JobError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for message in batch {
-            outcomes.push(self.one(message).await);
+    async fn run(&self, message: &Received<AlertFetch>) -> Outcome {
+        if failure::exhausted(&message.meta).is_some() {
+            return Ok(Done::Discarded("failed"));
         }
-        Ok(outcomes)
+        match self.fetch(message).await {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let cause = failure::judge(error, &message.meta)?;
+                let number = message.payload.number;
+                tracing::warn!(tenant.id = %message.meta.tenant, error = cause.text, "alert {number} could not be read");
+                Ok(Done::Discarded("failed"))
+            }
+        }
     }
 
     /// Nothing is to be marked: the wish stands in the alert's state until a poll has shown it.

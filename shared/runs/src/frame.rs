@@ -10,7 +10,7 @@ use contract::{RunMessage, RunPart};
 use fault::JobError;
 use store::Store;
 use store::run::{self, Cause, Fence, NewPart, Part, Taken};
-use worker::{Done, Job, Outcome, Received};
+use worker::{Done, Outcome, Received, SingleJob};
 
 /// The run, or this part of it, is in other hands by now, or has ended: nothing was written.
 pub const SUPERSEDED: Done = Done::Discarded("superseded");
@@ -54,24 +54,19 @@ pub async fn finish(store: &Store, part: &Part) -> Result<Done, Error> {
     Ok(if state.is_some() { Done::Applied } else { SUPERSEDED })
 }
 
-/// The [`Job`] that works such runs.
+/// The job that works such runs. A part may take as long as a run of a job may, so that it works one message at a time:
+/// [`worker::OneByOne`].
 #[derive(Debug, Clone)]
 pub struct InRuns<S>(pub S);
 
-impl<S: Steps> Job for InRuns<S> {
+impl<S: Steps> SingleJob for InRuns<S> {
     type Message = S::Message;
-    /// A part may take as long as a run of a job may.
-    const MESSAGES_MAX: usize = 1;
 
-    async fn run(&self, batch: &[Received<S::Message>]) -> Result<Vec<Outcome>, JobError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for message in batch {
-            outcomes.push(match message.payload.part() {
-                None => self.begin(message).await,
-                Some(part) => self.go_on(message, part).await,
-            });
+    async fn run(&self, message: &Received<S::Message>) -> Outcome {
+        match message.payload.part() {
+            None => self.begin(message).await,
+            Some(part) => self.go_on(message, part).await,
         }
-        Ok(outcomes)
     }
 
     async fn fail_run(&self, message: &Received<S::Message>, reason: &str) -> Result<(), JobError> {

@@ -127,6 +127,10 @@ impl SingleJob for Single {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Done::Applied)
     }
+
+    async fn fail_run(&self, _: &Received<AlertObserved>, reason: &str) -> Result<(), JobError> {
+        if reason == "known" { Ok(()) } else { Err(Asked(Class::Permanent).into()) }
+    }
 }
 
 #[tokio::test]
@@ -135,4 +139,13 @@ async fn a_job_of_single_messages_gets_the_batch_form_with_a_run_each() {
     assert_eq!(job.messages_max(), 1);
     let verdicts = execute(job, vec![message("a"), message("b")], Duration::from_secs(1)).await;
     assert_eq!(verdicts, [Ok(Done::Applied), Ok(Done::Applied)]);
+}
+
+#[tokio::test]
+async fn a_job_of_single_messages_is_told_which_run_fails() {
+    let Undecoded { meta, .. } = message("a");
+    let payload = AlertObserved::bare(Uuid::nil(), DateTime::default(), Said::Open, "a");
+    let (job, received) = (OneByOne(Single(AtomicU32::new(0))), Received { meta, payload });
+    assert!(job.fail_run(&received, "known").await.is_ok());
+    assert!(job.fail_run(&received, "another").await.is_err());
 }

@@ -79,6 +79,11 @@ pub trait SingleJob: Send + Sync + 'static {
 
     /// Does one message and commits it.
     fn run(&self, message: &Received<Self::Message>) -> impl Future<Output = Outcome> + Send;
+
+    /// As [`Job::fail_run`].
+    fn fail_run(&self, _: &Received<Self::Message>, _: &str) -> impl Future<Output = Result<(), JobError>> + Send {
+        std::future::ready(Err(NoRuns.into()))
+    }
 }
 
 /// The batch form of a [`SingleJob`].
@@ -87,7 +92,7 @@ pub struct OneByOne<J>(pub J);
 
 impl<J: SingleJob> Job for OneByOne<J> {
     type Message = J::Message;
-    /// The time limit of a run is then the time limit of a message.
+    /// The time limit of a run is then the time limit of a message, and a lane takes one at once.
     const MESSAGES_MAX: usize = 1;
 
     async fn run(&self, batch: &[Received<Self::Message>]) -> Result<Vec<Outcome>, JobError> {
@@ -96,5 +101,9 @@ impl<J: SingleJob> Job for OneByOne<J> {
             outcomes.push(self.0.run(message).await);
         }
         Ok(outcomes)
+    }
+
+    async fn fail_run(&self, message: &Received<Self::Message>, reason: &str) -> Result<(), JobError> {
+        self.0.fail_run(message, reason).await
     }
 }
