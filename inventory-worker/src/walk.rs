@@ -3,6 +3,7 @@
 //!
 //! One step is under way at a time, so the pace is the pace of the whole walk, whatever the number of workers.
 
+use std::future::Future;
 use std::time::Duration;
 
 use connection::Open;
@@ -36,6 +37,9 @@ pub(crate) enum Step {
     Stopped(Outcome),
 }
 
+/// What is answered about one agent.
+type Answer = Result<Option<AgentSoftware>, connection::Error>;
+
 /// The agents of a step, as far as they were asked.
 #[derive(Default)]
 struct Asked {
@@ -56,7 +60,8 @@ pub(crate) async fn step(store: &Store, open: &Open, part: &Part, limits: Limits
     let after = part.cursor.as_deref();
     let agents = software::next_agents(store, tenant, integration_id, after, STEP_AGENTS_MAX).await?;
     let is_end = agents.is_empty();
-    let mut asked = ask(open, agents, limits).await?;
+    let ask = |agent_id: String| async move { open.call(async |client| client.software_of(&agent_id).await).await };
+    let mut asked = ask_all(agents, limits, ask).await?;
     if let Some(fault) = asked.doubt(attempt) {
         return Err(fault.into());
     }
@@ -92,7 +97,11 @@ fn sees_nothing(part: &Part, asked: &Asked, is_end: bool) -> bool {
     part.seen == 0 && asked.is_fruitless() && (refused >= REFUSED_MAX || is_end && refused > 0)
 }
 
-async fn ask(open: &Open, agents: Vec<String>, limits: Limits) -> Result<Asked, Error> {
+/// Asks for one agent after the other, at the pace that is set.
+async fn ask_all<A>(agents: Vec<String>, limits: Limits, ask: impl Fn(String) -> A) -> Result<Asked, Error>
+where
+    A: Future<Output = Answer>,
+{
     let (mut asked, began) = (Asked::default(), Instant::now());
     let mut pace = interval(Duration::from_secs(1) / limits.agents_per_s);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -101,7 +110,7 @@ async fn ask(open: &Open, agents: Vec<String>, limits: Limits) -> Result<Asked, 
         if began.elapsed() > STEP_TIME_MAX {
             break;
         }
-        let answer = open.call(async |client| client.software_of(&agent_id).await).await;
+        let answer = ask(agent_id.clone()).await;
         if !asked.take(agent_id, answer)? {
             break;
         }
@@ -111,11 +120,7 @@ async fn ask(open: &Open, agents: Vec<String>, limits: Limits) -> Result<Asked, 
 
 impl Asked {
     /// Adds an agent's answer. `false`: the step ends before it.
-    fn take(
-        &mut self,
-        agent_id: String,
-        answer: Result<Option<AgentSoftware>, connection::Error>,
-    ) -> Result<bool, Error> {
+    fn take(&mut self, agent_id: String, answer: Answer) -> Result<bool, Error> {
         match answer {
             Ok(software) => match software.and_then(|software| report(agent_id.clone(), software)) {
                 Some(report) => self.reports.push(report),

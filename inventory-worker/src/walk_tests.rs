@@ -5,8 +5,6 @@ use uuid::Uuid;
 
 use super::*;
 
-type Answer = Result<Option<AgentSoftware>, connection::Error>;
-
 fn refused() -> Answer {
     Err(tactical::Error::Forbidden { endpoint: "/software/{agent}/" }.into())
 }
@@ -96,4 +94,22 @@ fn only_a_role_that_has_never_shown_anything_sees_nothing() {
     assert!(!sees_nothing(&part(1, before), &step, false), "it has shown one");
     assert!(sees_nothing(&part(0, 1), &none, true) && !sees_nothing(&part(1, 1), &none, true));
     assert!(!sees_nothing(&part(0, 0), &none, true), "there was nobody to ask for");
+}
+
+/// How many of a step's agents are asked where each answer takes that long.
+async fn asked_in(answer: Duration, agents_per_s: u32) -> usize {
+    let agents = (0..STEP_AGENTS_MAX).map(|number| number.to_string()).collect();
+    let ask = |_| async move {
+        tokio::time::sleep(answer).await;
+        Ok(None)
+    };
+    let asked = ask_all(agents, Limits { agents_per_s, ..Limits::default() }, ask).await.expect("all answer");
+    asked.silent
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_ends_with_its_last_agent_or_with_its_time() {
+    assert_eq!(asked_in(Duration::ZERO, 5).await, usize::from(STEP_AGENTS_MAX), "at the default pace all fit");
+    assert_eq!(asked_in(Duration::ZERO, 1).await, 13, "one at the beginning and one with each second, the last too");
+    assert_eq!(asked_in(Duration::from_secs(5), 5).await, 3, "as long as one may take");
 }

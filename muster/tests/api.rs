@@ -35,6 +35,22 @@ fn a_sync_that_did_not_complete_is_told_and_ends_with_1() {
 }
 
 #[test]
+fn a_sync_of_software_tells_how_many_devices_the_key_may_not_see() {
+    let run = json!({"run_id": "r", "kind": "software", "state": "completed", "parts": 1, "parts_done": 1, "seen": 5,
+        "created": 2, "unchanged": 3, "unverifiable": 4});
+    let part = json!({"name": "software:agents", "label": "Software, device by device", "state": "done"});
+    let console = StandIn::start(vec![
+        ("POST", "/integrations/tacticalrmm/sync/software", 202, json!({"run_id": "r", "is_new": true})),
+        ("GET", "/integrations/tacticalrmm/runs/r", 200, json!({"run": run, "parts": [part]})),
+    ]);
+    let output = console.muster(&["sync", "software", "--wait"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("5 seen: 2 new"), "{said}");
+    assert!(said.contains("4 not to be verified (the key does not see them)"), "{said}");
+}
+
+#[test]
 fn a_sync_that_had_nothing_to_read_says_why_and_what_to_do() {
     let row = |client: Value, auto_sync: bool| json!({"mapping_id": "m", "client_id": client, "auto_sync": auto_sync});
     // a person has decided that another server stands behind the connection: one of the old one's clients is not shown

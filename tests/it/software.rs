@@ -1,5 +1,6 @@
 //! Software, ingested by real programs from a simulated Tactical whose own list of everything is the truth.
 
+mod answers;
 mod first;
 mod mistakes;
 mod steps;

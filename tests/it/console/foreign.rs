@@ -4,11 +4,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use store::audit::Entry;
 use store::run::Kind;
+use store::software::{self, ChangeFilter};
 use store::tenant::{self, NewConnection};
 use store::token::{self, NewToken, Permission};
 use store::view::{self, AlertFilter};
 use tests::fleet::Answer;
-use tests::simulator::{Severity, SimulatorConfig, key};
+use tests::simulator::{Program, Severity, SimulatorConfig, key};
 use tests::{DEADLINE, Fleet, until};
 use uuid::Uuid;
 
@@ -82,6 +83,7 @@ async fn theirs(fleet: &Fleet) -> Theirs {
     fleet.map_clients().await;
     fleet.sync(Kind::Devices).await;
     let control = fleet.simulator().control();
+    with_software(fleet).await;
     let has_serial = |pk: &i64| !control.agent(*pk).expect("it exists").serial_number.is_empty();
     control.reinstall_agent((1..20).find(has_serial).expect("one has a serial number")).expect("it exists");
     let run = fleet.sync(Kind::Devices).await.0.run_id;
@@ -110,6 +112,21 @@ async fn theirs(fleet: &Fleet) -> Theirs {
     }
 }
 
+/// Programs, and a change of them.
+async fn with_software(fleet: &Fleet) {
+    fleet.sync(Kind::Software).await;
+    let control = fleet.simulator().control();
+    let mut agents = control.agents().into_iter().map(|agent| agent.pk);
+    let has_any = |pk: &i64| control.programs(*pk).is_ok_and(|programs| !programs.is_empty());
+    let pk = agents.find(has_any).expect("one has software");
+    let program = Program { name: "New".to_owned(), version: "1".to_owned(), ..Program::default() };
+    control.install(pk, program).expect("it exists");
+    fleet.sync(Kind::Software).await;
+    let (store, tenant) = (fleet.store(), fleet.connection().tenant);
+    let changes = software::changes(&store, tenant, &ChangeFilter::default(), None, 10).await.expect("it answers");
+    assert!(!changes.is_empty(), "there is something that a stranger could see");
+}
+
 /// Every row of the first tenant.
 async fn rows(fleet: &Fleet) -> Vec<String> {
     let mut database = fleet.database().connect().await;
@@ -135,7 +152,8 @@ async fn a_foreign_tenants_run_mapping_asset_alert_and_proposal_are_as_if_they_w
         online_percent: 100,
         ..SimulatorConfig::default()
     };
-    let fleet = Fleet::builder().workers(1).sync_workers(1).console().simulator(server).start().await;
+    let fleet =
+        Fleet::builder().workers(1).sync_workers(1).inventory_workers(1).console().simulator(server).start().await;
     let (theirs, stranger) = (theirs(&fleet).await, Stranger::new(&fleet).await);
     let before = rows(&fleet).await;
     let unknown = Uuid::from_u128(0xabc);

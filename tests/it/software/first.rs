@@ -19,8 +19,26 @@ async fn a_first_ingest_shows_every_program_of_every_device_as_tactical_does() {
     assert_eq!(asked(&fleet), ["/software/"], "one list of everything");
     let windows = windows_agents(&fleet).len();
     assert!(windows > 20 && run.counts.created == windows as i64, "{windows} of {:?}", run.counts);
+    let systems = fleet.database().connect().await;
+    assert!(others(systems).await > 0, "devices with Linux and macOS are among them, and have none");
     assert_true(&fleet).await;
     assert!(history(&fleet).await.is_empty(), "what a device has at first is no change");
+}
+
+/// Devices of another system than Windows; none of them has any software.
+async fn others(mut connection: sqlx::PgConnection) -> i64 {
+    let sql = "select count(*) from (
+                   select tenant, asset_id, os_type from workstation_assets
+                   union all select tenant, asset_id, os_type from server_assets
+               ) d
+               where lower(d.os_type) in ('linux', 'macos') and not exists (
+                   select from asset_software s where s.tenant = d.tenant and s.asset_id = d.asset_id)";
+    let without: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("the database answers");
+    let of_all = sql.split(" and not exists").next().expect("it has a beginning").to_owned();
+    let all: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(of_all)).fetch_one(&mut connection).await.expect("the database answers");
+    assert_eq!(without, all);
+    all
 }
 
 #[tokio::test]

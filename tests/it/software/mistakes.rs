@@ -11,9 +11,9 @@ use super::{
     answer, assert_true, builder, fault, ingest, ingested, installed, program, ready, still, versions, windows_agents,
 };
 
-/// (32)
+/// (32); the statements themselves are counted in `sync/statements.rs`.
 #[tokio::test]
-async fn a_thousand_programs_cost_a_handful_of_statements() {
+async fn a_thousand_programs_cost_a_handful_of_transactions() {
     let fleet = ready(builder(still(40))).await;
     let calls = async || {
         let mut connection = fleet.database().connect().await;

@@ -1,6 +1,6 @@
 //! The walk from agent to agent: of a large server, of one whose list cannot be read, and by workers that die.
 
-use contract::SoftwareIngest;
+use contract::{RunPart, SoftwareIngest};
 use store::outbox::{self, NewRow};
 use store::run::{Kind, State};
 use tests::simulator::{FaultKind, Role};
@@ -77,6 +77,51 @@ async fn one_agent_without_a_readable_answer_is_left_as_it_is_and_the_others_are
     assert!(!changed.iter().any(|line| line.starts_with(&agent_id)), "agent {pk} was not read");
     assert_eq!(ingest(&fleet).await.counts.updated, 1);
     assert_true(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_server_at_the_limit_is_read_as_a_list_and_one_agent_more_is_a_walk() {
+    for (agents, part) in [(30, "software"), (31, "software:agents")] {
+        let limited = builder(still(agents)).set("MUSTER_SOFTWARE_LIST_AGENTS_MAX", 30);
+        let fleet = ready(limited.set("MUSTER_SOFTWARE_AGENTS_PER_S", 1_000)).await;
+        let (run, parts) = fleet.sync(Kind::Software).await;
+        assert_eq!((run.state, run.error), (State::Completed, None));
+        assert_eq!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), [part]);
+        assert_true(&fleet).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_takes_too_long_becomes_a_walk_of_the_same_run() {
+    let fleet = ready(builder(still(25)).set("MUSTER_SOFTWARE_AGENTS_PER_S", 1_000)).await;
+    // longer than a job may take, let alone a list
+    fault(&fleet, "/software/", FaultKind::Slow { delay_ms: 60_000 }, Some(1));
+    let (run, parts) = fleet.sync(Kind::Software).await;
+    assert_eq!((run.state, run.error), (State::Completed, None));
+    assert_eq!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["software:agents"]);
+    assert_true(&fleet).await;
+}
+
+#[tokio::test]
+async fn a_steps_message_that_comes_twice_makes_no_agent_count_twice() {
+    let fleet = walking(120, 100).await;
+    let run_id = fleet.start_run(Kind::Software).await;
+    until(DEADLINE, async || {
+        let (run, _) = fleet.run(run_id).await;
+        if run.counts.seen > 0 { Ok(()) } else { Err(run.state) }
+    })
+    .await;
+    // as where a worker is killed between a step's commit and its acknowledgement
+    let (tenant, integration_id) = (fleet.connection().tenant, fleet.connection().integration_id);
+    let part = Some(RunPart { epoch: 1, name: "software:agents".to_owned() });
+    let payload = SoftwareIngest { integration_id, run_id, part };
+    let again = NewRow::message(tenant, &[run_id.as_bytes(), b"again"], &payload, None);
+    outbox::insert(&mut fleet.database().connect().await, &[again]).await.expect("the database takes it");
+    let (run, _) = fleet.ended(run_id).await;
+    assert_eq!((run.state, run.epoch, run.error), (State::Completed, 1, None));
+    assert_eq!(Some(run.counts.seen), run.counts.expected);
+    assert_true(&fleet).await;
+    fleet.until_idle().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How many statements a batch of devices costs: they are counted on their way to the server.
+//! How many statements a batch of devices, or of their software, costs: they are counted on their way to the server.
 
 use std::io;
 use std::sync::Arc;
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use store::device::{self, Batch, Device, Merged, Outcome, Source};
+use store::run::{self, Kind, NewPart, PartFence, Scope};
+use store::software::{self, Program, Report};
 use store::tenant::{self, NewConnection};
 use store::testing::TestDatabase;
 use store::{Config, Store};
@@ -65,6 +67,50 @@ impl Counted {
         let before = self.executed.load(Ordering::SeqCst);
         let outcome = device::merge(&self.store, &batch).await.expect("the database answers");
         let Outcome::Merged(merged) = outcome else { panic!("{outcome:?}") };
+        (merged, self.executed.load(Ordering::SeqCst) - before)
+    }
+}
+
+/// Software.
+impl Counted {
+    /// A run whose part has begun.
+    async fn begun(&self) -> PartFence {
+        let entry = store::testing::entry("a test");
+        let started = run::start(&self.store, self.tenant, self.integration_id, Kind::Software, "a test", &entry);
+        let run_id = started.await.expect("it starts").run_id;
+        let taken = run::take_over(&self.store, self.tenant, run_id).await.expect("it answers").expect("it is there");
+        let part = NewPart { scope: Scope::Software, label: "Software".to_owned(), expected: None, fails: None };
+        assert!(run::plan(&self.store, &taken.fence, &[part]).await.expect("it answers"));
+        run::begin_part(&self.store, &taken.fence, "software").await.expect("it answers").expect("it is open").fence
+    }
+
+    /// Writes the software of a device and answers how many statements that took.
+    async fn ingest(
+        &self,
+        fence: &PartFence,
+        number: usize,
+        programs: usize,
+        version: &str,
+    ) -> (software::Merged, u64) {
+        let program = |place| Program {
+            name: Some(format!("Program {place}")),
+            version: Some(version.to_owned()),
+            ..Program::default()
+        };
+        let agent_id = format!("agent-{number:06}");
+        let batch = software::Batch {
+            tenant: self.tenant,
+            integration_id: self.integration_id,
+            fetched_at: self.store.database_now().await.expect("the database answers"),
+            fence: fence.clone(),
+            reports: vec![Report { agent_id, programs: (0..programs).map(program).collect() }],
+            silent: 0,
+            refused: 0,
+            cursor: None,
+        };
+        let before = self.executed.load(Ordering::SeqCst);
+        let outcome = software::merge(&self.store, &batch).await.expect("the database answers");
+        let software::Outcome::Merged(merged) = outcome else { panic!("{outcome:?}") };
         (merged, self.executed.load(Ordering::SeqCst) - before)
     }
 }
@@ -162,5 +208,26 @@ async fn a_thousand_devices_cost_as_many_statements_as_ten() {
         assert_eq!(written(merged_many), (created * 100, updated * 100, unchanged * 100), "{what}");
         assert_eq!(of_many, of_few, "{what}");
         assert!((1..=STATEMENTS_MAX).contains(&of_many), "{what}: {of_many}");
+    }
+}
+
+/// (32)
+#[tokio::test]
+async fn a_thousand_programs_cost_as_many_statements_as_ten() {
+    let database = TestDatabase::create().await;
+    let counted = Counted::new(&database).await;
+    counted.merge(&devices(0, 3)).await;
+    let fence = counted.begun().await;
+    for version in ["1", "1", "2"] {
+        counted.ingest(&fence, 0, 3, version).await;
+    }
+    for (what, version) in [("first", "1"), ("updated", "2"), ("left as they are", "2")] {
+        let (of_few, few) = counted.ingest(&fence, 1, 10, version).await;
+        // programs that the catalogue does not have yet, as the ten were
+        let (of_many, many) = counted.ingest(&fence, 2, 1_000, version).await;
+        println!("{what}: {few} statements for ten programs, {many} for a thousand");
+        assert_eq!(of_few, of_many, "{what}");
+        assert_eq!(few, many, "{what}");
+        assert!((1..=STATEMENTS_MAX).contains(&many), "{what}: {many}");
     }
 }
