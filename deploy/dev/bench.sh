@@ -2,9 +2,12 @@
 # production), unlike those of `./dev test`.
 # shellcheck shell=bash
 
-cmd_bench() { # devices|software [argument…]
+cmd_bench() { # devices|software|ticks [argument…]
   local status name program what=${1:-}
-  [[ $what == devices || $what == software ]] || die "unknown bench: $what (there are devices, software)"
+  case $what in
+    devices | software | ticks) ;;
+    *) die "unknown bench: $what (there are devices, software, ticks)" ;;
+  esac
   shift
   make_dirs
   exec 9>"$STATE_DIR/bench.lock"
@@ -15,14 +18,14 @@ cmd_bench() { # devices|software [argument…]
   for name in "${!MUSTER_@}"; do unset "$name"; done
   step "building (the first time takes some minutes)"
   case $what in
-    devices) cargo build --release --workspace --bins --locked ;;
+    devices | ticks) cargo build --release --workspace --bins --locked ;;
     software) cargo build --release -p store --features testing --example first_ingest --locked ;;
   esac || die "the build failed"
   trap 'bench_cleanup; exit 130' INT TERM HUP
   step "starting private servers"
   servers_start bench rabbitmq postgres || { bench_cleanup; die "the private servers did not start: $LOGS/bench-*.log"; }
   case $what in
-    devices) program=$(binary bench-devices) ;;
+    devices | ticks) program=$(binary "bench-$what") ;;
     software) program=$(binary examples/first_ingest) ;;
   esac
   MUSTER_DATABASE_URL=$DATABASE_URL_PRIVATE/postgres MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL \

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod amqp;
+pub mod figures;
 pub mod fleet;
 pub mod otlp;
 pub mod process;

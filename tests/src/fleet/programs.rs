@@ -65,7 +65,8 @@ pub(super) fn environment(amqp_url: &str, database_url: &str, state: &Path) -> V
 
 impl Program {
     /// Starts a program and does not wait.
-    pub(super) fn begin(binary: &'static str, name: &str, environment: &[(String, String)]) -> Self {
+    #[must_use]
+    pub fn begin(binary: &'static str, name: &str, environment: &[(String, String)]) -> Self {
         let environment: Vec<(&str, &str)> =
             environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Self { process: Process::start_as(name, binary, &[], &environment), name: binary, address: None }
@@ -80,7 +81,10 @@ impl Program {
     }
 
     /// Waits until it says that it is ready.
-    pub(super) async fn ready(&mut self) {
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn ready(&mut self) {
         self.listening().await;
         let (url, name) = (format!("{}/readyz", self.url()), self.name);
         until(READY_DEADLINE, async || {

@@ -1,9 +1,10 @@
 //! The figures as a table of Markdown, each limit with its verdict.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
+use tests::figures::{Figures, machine};
 
 use crate::Arguments;
 use crate::baseline::Baseline;
@@ -19,18 +20,9 @@ const WAL_ROW_BYTES_MAX: f64 = 150.0;
 /// Share of updates that touch no index.
 const HOT_SHARE_MIN: f64 = 0.95;
 
-/// One line of the table.
-struct Line {
-    measure: &'static str,
-    figure: String,
-    limit: String,
-    passed: Option<bool>,
-}
-
 /// What was measured so far.
 pub(crate) struct Report {
-    heading: String,
-    lines: Vec<Line>,
+    figures: Figures,
     first_rows_s: f64,
 }
 
@@ -46,75 +38,72 @@ impl Report {
             arguments.online_percent,
             machine(),
         );
-        Ok(Self { heading, lines: Vec::new(), first_rows_s: 0.0 })
-    }
-
-    fn figure(&mut self, measure: &'static str, figure: String) {
-        self.lines.push(Line { measure, figure, limit: String::new(), passed: None });
-    }
-
-    fn limit(&mut self, measure: &'static str, figure: String, limit: String, passed: bool) {
-        self.lines.push(Line { measure, figure, limit, passed: Some(passed) });
+        Ok(Self { figures: Figures::new(heading), first_rows_s: 0.0 })
     }
 
     pub(crate) fn list_alone(&mut self, (bytes, took): (u64, Duration)) {
         let figure = format!("{:.1} s, {:.0} MB", took.as_secs_f64(), bytes as f64 / 1e6);
-        self.figure("the simulator's list of all agents, read and thrown away", figure);
+        self.figures.figure("the simulator's list of all agents, read and thrown away", figure);
     }
 
     pub(crate) fn first(&mut self, cost: Cost) {
         self.first_rows_s = rate(cost.seen, cost.took);
-        self.figure("first sync", format!("{}, {:.0} rows/s", took(&cost), self.first_rows_s));
-        self.figure("first sync, WAL", wal(&cost, cost.seen));
+        self.figures.figure("first sync", format!("{}, {:.0} rows/s", took(&cost), self.first_rows_s));
+        self.figures.figure("first sync, WAL", wal(&cost, cost.seen));
     }
 
     pub(crate) fn frozen(&mut self, cost: Cost) {
-        self.figure("nothing changed", format!("{}, {:.0} rows/s", took(&cost), rate(cost.seen, cost.took)));
-        self.limit("nothing changed, rows rewritten", cost.rewritten.to_string(), "0".to_owned(), cost.rewritten == 0);
-        self.figure("nothing changed, WAL", wal(&cost, cost.seen));
+        self.figures.figure("nothing changed", format!("{}, {:.0} rows/s", took(&cost), rate(cost.seen, cost.took)));
+        self.figures.limit(
+            "nothing changed, rows rewritten",
+            cost.rewritten.to_string(),
+            "0".to_owned(),
+            cost.rewritten == 0,
+        );
+        self.figures.figure("nothing changed, WAL", wal(&cost, cost.seen));
     }
 
     pub(crate) fn seen_again(&mut self, cost: Cost) {
         let figure = format!("{}, {} of {} rows rewritten", took(&cost), cost.rewritten, cost.seen);
-        self.figure("every online agent seen again", figure);
+        self.figures.figure("every online agent seen again", figure);
         let row_bytes = cost.wal_record_bytes as f64 / cost.rewritten.max(1) as f64;
         let passed = cost.rewritten > 0 && row_bytes <= WAL_ROW_BYTES_MAX;
         let limit = format!("<= {WAL_ROW_BYTES_MAX:.0} bytes a row without page images");
-        self.limit("every online agent seen again, WAL", wal(&cost, cost.rewritten), limit, passed);
+        self.figures.limit("every online agent seen again, WAL", wal(&cost, cost.rewritten), limit, passed);
         let share = cost.hot_updates as f64 / cost.updates.max(1) as f64;
         let figure = format!("{:.1} % of {} updates", 100.0 * share, cost.updates);
         let limit = format!(">= {:.0} %", 100.0 * HOT_SHARE_MIN);
-        self.limit("every online agent seen again, HOT", figure, limit, cost.updates > 0 && share >= HOT_SHARE_MIN);
+        self.figures.limit(
+            "every online agent seen again, HOT",
+            figure,
+            limit,
+            cost.updates > 0 && share >= HOT_SHARE_MIN,
+        );
     }
 
     pub(crate) fn baseline(&mut self, baseline: Baseline) {
         let rows_s = rate(baseline.assets, baseline.took);
         let figure = format!("{:.1} s, {rows_s:.0} rows/s", baseline.took.as_secs_f64());
-        self.figure("the same rows by COPY and insert-select", figure);
+        self.figures.figure("the same rows by COPY and insert-select", figure);
         let share = self.first_rows_s / rows_s;
         let limit = format!(">= {:.0} %", 100.0 * FIRST_SHARE_MIN);
         let figure = format!("{:.0} %", 100.0 * share);
-        self.limit("first sync beside that", figure, limit, share >= FIRST_SHARE_MIN);
+        self.figures.limit("first sync beside that", figure, limit, share >= FIRST_SHARE_MIN);
     }
 
     pub(crate) fn memory(&mut self, bytes: u64) {
         let limit = format!("<= {} MB", MEMORY_BYTES_MAX / 1_000_000);
-        self.limit("worker, peak memory", format!("{:.0} MB", bytes as f64 / 1e6), limit, bytes <= MEMORY_BYTES_MAX);
+        self.figures.limit(
+            "worker, peak memory",
+            format!("{:.0} MB", bytes as f64 / 1e6),
+            limit,
+            bytes <= MEMORY_BYTES_MAX,
+        );
     }
 
     /// Prints the table; whether every limit was kept.
     pub(crate) fn print(&self) -> io::Result<bool> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}\n\n| measure | figure | limit | |\n| --- | --- | --- | --- |", self.heading)?;
-        for line in &self.lines {
-            let verdict = match line.passed {
-                None => "",
-                Some(true) => "kept",
-                Some(false) => "**not kept**",
-            };
-            writeln!(out, "| {} | {} | {} | {verdict} |", line.measure, line.figure, line.limit)?;
-        }
-        Ok(self.lines.iter().all(|line| line.passed != Some(false)))
+        self.figures.print()
     }
 }
 
@@ -136,16 +125,4 @@ fn wal(cost: &Cost, rows: i64) -> String {
 
 fn rate(rows: i64, took: Duration) -> f64 {
     rows as f64 / took.as_secs_f64().max(1e-9)
-}
-
-/// The machine in a few words, as Linux tells them.
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total =
-        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).map(|rest| rest.trim_end_matches("kB").trim());
-    let gib = total.and_then(|kib| kib.parse::<f64>().ok()).map_or(0.0, |kib| kib / f64::from(1 << 20));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores of {}, {gib:.0} GiB", name.trim_start_matches(['\t', ' ', ':']))
 }
