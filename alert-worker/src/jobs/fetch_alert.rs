@@ -74,7 +74,7 @@ impl SingleJob for FetchAlert {
         match self.fetch(message).await {
             Ok(done) => Ok(done),
             Err(error) => {
-                let cause = failure::judge(error, &message.meta)?;
+                let cause = failure::judge(&self.store, error, &message.meta).await?;
                 let number = message.payload.number;
                 tracing::warn!(tenant.id = %message.meta.tenant, error = cause.text, "alert {number} could not be read");
                 Ok(Done::Discarded("failed"))

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use contract::Meta;
 use fault::{Class, Classify, JobError};
 use store::Store;
@@ -73,18 +72,26 @@ impl Classify for Error {
 ///
 /// # Errors
 /// What is left to the runner: it tries again, or calls `fail_run`.
-pub fn judge(error: Error, meta: &Meta) -> Result<Cause, JobError> {
-    let class = error.class();
-    let is_over = match class {
-        Class::Permanent | Class::NeedsAttention => true,
-        Class::Retryable { after: Some(_) } => age(meta) >= AGE_MAX,
-        Class::Retryable { after: None } | Class::Contention => {
-            meta.attempt + 1 >= ATTEMPTS_MAX || age(meta) >= AGE_MAX
-        }
-        Class::Outage => false,
+pub async fn judge(store: &Store, error: Error, meta: &Meta) -> Result<Cause, JobError> {
+    let age = match error.class() {
+        // the database's clock has no say in these, and it may be the one that is away
+        Class::Permanent | Class::NeedsAttention | Class::Outage => Duration::ZERO,
+        Class::Retryable { .. } | Class::Contention => store.age(meta.first_published_at).await,
     };
-    let needs_attention = class == Class::NeedsAttention;
-    if is_over { Ok(Cause { text: fault::chain(&error), needs_attention }) } else { Err(error.into()) }
+    if !is_over(error.class(), meta.attempt, age) {
+        return Err(error.into());
+    }
+    Ok(Cause { text: fault::chain(&error), needs_attention: error.class() == Class::NeedsAttention })
+}
+
+/// `age`: of the message, on the clock that it was stamped by.
+fn is_over(class: Class, attempt: u32, age: Duration) -> bool {
+    match class {
+        Class::Permanent | Class::NeedsAttention => true,
+        Class::Retryable { after: Some(_) } => age >= AGE_MAX,
+        Class::Retryable { after: None } | Class::Contention => attempt + 1 >= ATTEMPTS_MAX || age >= AGE_MAX,
+        Class::Outage => false,
+    }
 }
 
 /// As [`judge`], for a run or a part of one: why an attempt failed that is left to the runner is told to whoever looks.
@@ -92,7 +99,7 @@ pub fn judge(error: Error, meta: &Meta) -> Result<Cause, JobError> {
 /// # Errors
 /// As [`judge`].
 pub async fn judge_run(store: &Store, of: Concerns<'_>, error: Error, meta: &Meta) -> Result<Cause, JobError> {
-    let judged = judge(error, meta);
+    let judged = judge(store, error, meta).await;
     if let Err(error) = &judged {
         note(store, of, error).await;
     }
@@ -142,22 +149,9 @@ pub fn cause(reason: &str) -> Cause {
     Cause { text: text.to_owned(), needs_attention: class == Class::NeedsAttention.as_str() }
 }
 
-fn age(meta: &Meta) -> Duration {
-    (Utc::now() - meta.first_published_at).to_std().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-    use contract::ClientsSync;
-    use uuid::Uuid;
-
     use super::*;
-
-    fn meta(attempt: u32, age_s: i64) -> Meta {
-        let first = Utc::now() - TimeDelta::seconds(age_s);
-        Meta { attempt, ..Meta::first::<ClientsSync>(Uuid::nil(), &[], first, None) }
-    }
 
     #[test]
     fn the_table_of_verdicts() {
@@ -176,11 +170,9 @@ mod tests {
             (doubtful(), 0, 0, true),
         ];
         for (error, attempt, age_s, given_up) in table {
-            let (text, class) = (error.to_string(), error.class());
-            let cause = judge(error, &meta(attempt, age_s)).ok();
-            assert_eq!(cause.is_some(), given_up, "{text} at attempt {attempt}, {age_s} s old");
-            let needs_attention = cause.is_some_and(|cause| cause.needs_attention);
-            assert_eq!(needs_attention, class == Class::NeedsAttention, "{text}");
+            let text = error.to_string();
+            let is_given_up = is_over(error.class(), attempt, Duration::from_secs(age_s));
+            assert_eq!(is_given_up, given_up, "{text} at attempt {attempt}, {age_s} s old");
         }
     }
 

@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// messages; a network that swallows packets must have shown by then, the look at whether it is one included.
 const WORK_MAX: Duration = Duration::from_secs(20);
 
+/// How long the database's clock is waited for where the process's own would do.
+const CLOCK_MAX: Duration = Duration::from_secs(1);
 /// How long a goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -98,6 +100,16 @@ impl Store {
             sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&self.pool).await
         })
         .await
+    }
+
+    /// How long ago that was, on the database's clock, which is everybody's; on the process's own where the database does not
+    /// say within a second. Nothing where it is still to come.
+    pub async fn age(&self, since: DateTime<Utc>) -> Duration {
+        let now = match tokio::time::timeout(CLOCK_MAX, self.database_now()).await {
+            Ok(Ok(now)) => now,
+            _ => Utc::now(),
+        };
+        (now - since).to_std().unwrap_or_default()
     }
 
     /// Waits a little for the statements under way, then closes every connection. Later calls fail as an outage. A database

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::backoff::Policy;
+use contract::Meta;
 use store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,11 @@ impl Gate {
             self.report_outage(&fault::chain(&error));
         }
         self.0.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Time since a message was first published, on the clock that it was stamped by.
+    pub(crate) async fn age(&self, meta: &Meta) -> Duration {
+        self.0.store.age(meta.first_published_at).await
     }
 
     pub(crate) fn is_ready(&self) -> bool {

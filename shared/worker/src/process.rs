@@ -63,8 +63,8 @@ pub(crate) enum Refusal {
     Poison(String),
 }
 
-/// Time since the first publish; nothing where the publisher's clock is ahead.
-pub(crate) fn age(meta: &Meta) -> Duration {
+/// Time since the first publish on the process's own clock, for the metric: nothing is decided by it.
+fn age(meta: &Meta) -> Duration {
     (Utc::now() - meta.first_published_at).to_std().unwrap_or_default()
 }
 

@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::disposition::{Cause, Disposition, Limits, Past, decide};
 use crate::execute::{Failure, Verdict};
-use crate::process::{Desk, Message, Refusal, age};
+use crate::process::{Desk, Message, Refusal};
 use crate::registry::{AnyJob, Undecoded};
 use crate::trace;
 
@@ -99,7 +99,7 @@ async fn judge(desk: &Desk, job: Option<Arc<dyn AnyJob>>, message: &Message, fai
     let kind = job.as_ref().map_or("unknown", |job| job.info().name);
     let past = Past {
         attempt: meta.attempt,
-        age: age(meta),
+        age: runner.gate.age(meta).await,
         exhausted: job.as_ref().map_or(Exhausted::Park, |job| job.info().exhausted),
     };
     let interval = retry_policy(&runner.limits).interval(meta.attempt.saturating_add(1));
@@ -144,7 +144,7 @@ async fn fail_run(desk: &Desk, job: Arc<dyn AnyJob>, message: &Message, reason: 
     let is_final = error.as_ref().is_some_and(|error| error.class() == Class::Permanent);
     let chain = error.as_ref().map_or_else(|| "no answer in time".to_owned(), JobError::chain);
     let reason = format!("{reason}; the run could not be marked as failed: {chain}");
-    if is_final || age(meta) >= runner.limits.age_max {
+    if is_final || runner.gate.age(meta).await >= runner.limits.age_max {
         finished(span, kind, "parked");
         return runner.hands.park(delivery, Class::Permanent.as_str(), &reason).await;
     }

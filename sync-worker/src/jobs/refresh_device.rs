@@ -35,7 +35,7 @@ impl RefreshDevice {
         match self.refresh(message).await {
             Ok(done) => Ok(done),
             Err(error) => {
-                let cause = failure::judge(error, &message.meta)?;
+                let cause = failure::judge(&self.store, error, &message.meta).await?;
                 let agent_id = &message.payload.agent_id;
                 tracing::warn!(agent.id = agent_id, tenant.id = %message.meta.tenant, error = cause.text, "a refresh failed");
                 Ok(Done::Discarded("failed"))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::Utc;
 use fault::{Class, Classify};
@@ -157,4 +158,18 @@ async fn a_network_that_goes_silent_after_the_commit_is_an_outage_too() {
     let error = silenced(&database, "muster.alert_dedup", async |store| alert::observe(&store, &facts).await).await;
     assert_no_answer(&error, "renumber openings");
     assert_eq!(text(&database, "select count(*)::text from rmm_alerts").await, "1", "it was committed before");
+}
+
+#[tokio::test]
+async fn an_age_is_told_also_where_the_database_does_not_tell_its_clock() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let now = store.database_now().await.expect("it answers");
+    let hour = Duration::from_secs(3_600);
+    let age = store.age(now - hour).await;
+    assert!(age >= hour && age < hour * 2, "{age:?}");
+    let nowhere = Store::lazy(&Config::for_url("postgres://nobody@127.0.0.1:1/none"), "test").expect("it is a url");
+    let age = nowhere.age(Utc::now() - hour).await;
+    assert!(age >= hour && age < hour * 2, "{age:?}");
+    assert_eq!(nowhere.age(Utc::now() + hour).await, Duration::ZERO, "what is still to come");
 }
