@@ -5,6 +5,7 @@
 //! what an absence means in [`absence`]; both are pure.
 
 pub mod absence;
+mod ask;
 pub mod jobs;
 pub mod place;
 mod poll;

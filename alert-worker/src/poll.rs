@@ -2,7 +2,8 @@
 //!
 //! Opens are written while they are read, since each is true by itself. An absence means something only once all lists were
 //! read to their end: an answer that is empty, cut, a page, or shorter than it should be resolves nothing. What still is to be
-//! resolved is asked for by its number first, all of it or a sample, so that a list that lies is found out.
+//! resolved is asked for by its number first, all of it or a sample, so that a list that lies is found out. The look back at
+//! what opened and closed unseen is a part of its own, which comes last: it may fail without undoing the rest.
 
 use std::collections::HashSet;
 
@@ -10,13 +11,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connection::failure::Error;
 use connection::identity::Listed;
 use connection::{Open, server};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use store::Store;
-use store::alert::{self, Fact, LastPoll, OpenAlert, Said};
-use store::run::{self, Part, Step};
+use store::alert::{self, Fact, Found, LastPoll, OpenAlert, Refused, Said, Under, Written};
+use store::run::{Part, Step};
 use tactical::{AlertFilter, Organization};
+use tokio::time::Instant;
 
-use crate::absence::{self, Verdict};
+use crate::absence::{self, Absent};
+use crate::ask::{self, ASKING_MAX, GONE_MAX, STRAYS_MAX};
 use crate::place::{self, Places};
 use crate::polled::{self, Asked};
 
@@ -26,19 +28,28 @@ const BATCH_ALERTS_MAX: usize = 500;
 const GAP: TimeDelta = TimeDelta::minutes(15);
 /// The gap is looked at so far back.
 const BACKFILL_DAYS: u32 = 1;
-/// Of the absent alerts so many are asked for one by one; they stand for all.
-const SAMPLE_MAX: usize = 20;
-/// Of the alerts whose agent is gone so many are asked for in one run; the others wait for the next.
-const GONE_MAX: usize = 50;
-/// Requests at once, as the gate has it.
-const LOOKS_AT_ONCE: usize = 2;
 
-/// How it ended.
-pub(crate) enum Ended {
-    /// Everything is written.
-    All,
+/// Why a part goes no further.
+pub(crate) enum Stop {
     /// Somebody else has the run: nothing more may be written.
     Fenced,
+    /// For this reason.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Goes on where what was to be written is written.
+fn unless(refused: Option<Refused>) -> Result<(), Stop> {
+    match refused {
+        None => Ok(()),
+        Some(Refused::Fenced) => Err(Stop::Fenced),
+        Some(Refused::Left(left)) => Err(server::left(left).into()),
+    }
 }
 
 /// A reconciliation in hand.
@@ -46,11 +57,11 @@ pub(crate) struct Poll<'a> {
     pub(crate) store: &'a Store,
     pub(crate) open: &'a Open,
     pub(crate) part: &'a Part,
-    /// Where the open list's facts come from: `at` is the clock before the request.
+    /// Where the list's facts come from: `at` is the clock before the request.
     pub(crate) asked: Asked,
 }
 
-/// What the open list showed.
+/// What a list showed.
 #[derive(Default)]
 struct Seen {
     open: HashSet<i64>,
@@ -58,78 +69,71 @@ struct Seen {
     undelivered_at: Option<DateTime<Utc>>,
 }
 
-/// What an alert turns out to be when it is asked for alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    Over,
-    Open,
-    Hidden,
-}
-
 impl Poll<'_> {
-    /// Reads and writes all of it.
-    pub(crate) async fn run(mut self) -> Result<Ended, Error> {
+    /// Reads what is open, and ends what is not any more.
+    pub(crate) async fn run(mut self) -> Result<(), Stop> {
         let (tenant, integration_id) = (self.asked.tenant, self.asked.integration_id);
-        alert::begin_poll(self.store, tenant, integration_id).await?;
         let last = alert::last_poll(self.store, tenant, integration_id).await?;
         let shown = server::clients(self.store, self.open).await?;
         let places = Places::of(&shown);
         self.asked.at = self.store.database_now().await?;
         let only_open = AlertFilter { resolved_filter: Some(false), ..AlertFilter::default() };
-        let Some(seen) = self.read(&only_open, &self.asked, &places, true).await? else { return Ok(Ended::Fenced) };
-        if self.is_gap(&last, &seen) {
-            let recent = AlertFilter { time_filter: Some(BACKFILL_DAYS), ..AlertFilter::default() };
-            let asked = Asked { at: self.store.database_now().await?, ..self.asked.clone() };
-            if self.read(&recent, &asked, &places, false).await?.is_none() {
-                return Ok(Ended::Fenced);
-            }
-        }
+        let seen = self.read(&only_open, &places, true).await?;
         let agents = server::agents(self.open).await?;
-        alert::note_agents(self.store, tenant, integration_id, agents.len()).await?;
+        unless(alert::note_agents(self.store, &self.under(Step::default()), agents.len()).await?)?;
         believe(&agents, &shown, &last)?;
-        let Some(unverifiable) = self.close(&seen, &agents, &places).await? else { return Ok(Ended::Fenced) };
-        let undelivered = (seen.undelivered, seen.undelivered_at);
-        alert::end_poll(self.store, tenant, integration_id, self.asked.at, undelivered, unverifiable).await?;
-        Ok(Ended::All)
+        let unverifiable = self.close(&seen, &agents, &places).await?;
+        let found = Found {
+            polled_at: self.asked.at,
+            undelivered: seen.undelivered,
+            undelivered_at: seen.undelivered_at,
+            is_gap: is_gap(&last, self.asked.at, seen.undelivered_at),
+        };
+        let step = Step { unverifiable, ..Step::default() };
+        unless(alert::end_poll(self.store, &self.under(step), &found).await?)
     }
 
-    /// Alerts may have opened and closed since the last poll without a webhook: it was long ago, or webhooks get lost.
-    fn is_gap(&self, last: &LastPoll, seen: &Seen) -> bool {
-        // a connection that was never polled has missed nothing
-        let Some(polled_at) = last.polled_at else { return false };
-        let lost_more = i32::try_from(seen.undelivered).unwrap_or(i32::MAX) > last.undelivered;
-        lost_more || self.asked.at - polled_at > GAP
+    /// Reads the alerts of the last day, where a poll has noticed that some may have opened and closed unseen.
+    pub(crate) async fn backfill(mut self) -> Result<(), Stop> {
+        let last = alert::last_poll(self.store, self.asked.tenant, self.asked.integration_id).await?;
+        let Some(wanted_at) = last.backfill_wanted_at else { return Ok(()) };
+        let places = Places::of(&server::clients(self.store, self.open).await?);
+        self.asked.at = self.store.database_now().await?;
+        let recent = AlertFilter { time_filter: Some(BACKFILL_DAYS), ..AlertFilter::default() };
+        let seen = self.read(&recent, &places, false).await?;
+        let under = self.under(Step::default());
+        unless(alert::end_backfill(self.store, &under, wanted_at, seen.undelivered_at).await?)
     }
 
-    /// Reads a list and writes what is new in it; `None`: fenced. `is_counted`: its rows count as seen.
-    async fn read(
-        &self,
-        filter: &AlertFilter,
-        asked: &Asked,
-        places: &Places,
-        is_counted: bool,
-    ) -> Result<Option<Seen>, Error> {
+    /// What the facts were read under.
+    fn under(&self, step: Step) -> Under<'_> {
+        let (tenant, integration_id) = (self.asked.tenant, self.asked.integration_id);
+        Under::Part { tenant, integration_id, fence: &self.part.fence, step }
+    }
+
+    /// Reads a list and writes what is new in it. `is_counted`: its rows count as seen.
+    async fn read(&self, filter: &AlertFilter, places: &Places, is_counted: bool) -> Result<Seen, Stop> {
         let mut rows = self.open.call(async |client| client.alerts(filter).await).await?;
         let (mut seen, mut batch) = (Seen::default(), Vec::new());
         while let Some(row) = rows.next().await {
             let row = row?;
+            let undelivered_at = polled::undelivered_at(&row);
+            seen.undelivered_at = seen.undelivered_at.max(undelivered_at);
             if row.resolved != Some(true) {
                 seen.open.insert(row.id);
-                if let Some(at) = polled::undelivered_at(&row) {
-                    seen.undelivered += 1;
-                    seen.undelivered_at = seen.undelivered_at.max(Some(at));
-                }
+                seen.undelivered += usize::from(undelivered_at.is_some());
             }
-            batch.push(polled::fact(row, asked, places));
-            if batch.len() == BATCH_ALERTS_MAX && !self.write(std::mem::take(&mut batch), is_counted).await? {
-                return Ok(None);
+            batch.push(polled::fact(row, &self.asked, places));
+            if batch.len() == BATCH_ALERTS_MAX {
+                self.write(std::mem::take(&mut batch), is_counted).await?;
             }
         }
-        Ok(self.write(batch, is_counted).await?.then_some(seen))
+        self.write(batch, is_counted).await?;
+        Ok(seen)
     }
 
-    /// Writes what is new; `false`: fenced.
-    async fn write(&self, facts: Vec<Fact>, is_counted: bool) -> Result<bool, Error> {
+    /// Writes what is new.
+    async fn write(&self, facts: Vec<Fact>, is_counted: bool) -> Result<(), Stop> {
         let read = facts.len();
         let news = alert::news(self.store, facts).await?;
         let created = news.iter().filter(|polled| polled.is_new).count();
@@ -138,70 +142,57 @@ impl Poll<'_> {
             (step.seen, step.unchanged) = (read, read - news.len());
         }
         let facts: Vec<Fact> = news.into_iter().map(|polled| polled.fact).collect();
-        alert::observe(self.store, &facts).await?;
-        Ok(run::count(self.store, &self.part.fence, &step).await?)
+        self.observe(step, &facts).await
     }
 
-    /// Resolves what is over; how many alerts nobody can tell anything of. `None`: fenced.
-    async fn close(&self, seen: &Seen, agents: &Listed, places: &Places) -> Result<Option<usize>, Error> {
+    async fn observe(&self, step: Step, facts: &[Fact]) -> Result<(), Stop> {
+        match alert::observe_under(self.store, &self.under(step), facts).await? {
+            Written::Observed(_) => Ok(()),
+            Written::Refused(refused) => unless(Some(refused)),
+        }
+    }
+
+    /// Resolves what is over; how many alerts nobody can tell anything of.
+    async fn close(&self, seen: &Seen, agents: &Listed, places: &Places) -> Result<usize, Stop> {
+        let mut absent = self.absent(seen, agents, places).await?;
+        absent.shuffle(self.part.fence.run.run_id.as_bytes());
+        let ends = Instant::now() + ASKING_MAX;
+        let mut unverifiable = absent.nameless;
+        unverifiable += ask::doubt(self.open, &mut absent.over, seen.open.len(), ends).await?;
+        self.resolve(&absent.over).await?;
+        for (alerts, asked_max) in [(&mut absent.gone, GONE_MAX), (&mut absent.strays, STRAYS_MAX)] {
+            unverifiable += ask::keep_over(self.open, alerts, asked_max, ends).await;
+            self.resolve(alerts).await?;
+        }
+        Ok(unverifiable)
+    }
+
+    /// What is open here and was not listed, sorted by what that means.
+    async fn absent(&self, seen: &Seen, agents: &Listed, places: &Places) -> Result<Absent, Stop> {
         let (tenant, integration_id) = (self.asked.tenant, self.asked.integration_id);
-        let known = alert::open_before(self.store, tenant, integration_id, self.asked.at).await?;
-        let (mut over, mut gone, mut unverifiable) = (Vec::new(), Vec::new(), 0);
-        for alert in known {
-            if absence::number(&alert).is_some_and(|number| seen.open.contains(&number)) {
-                continue;
-            }
-            match absence::verdict(&alert, agents, places) {
-                Verdict::Over => over.push(alert),
-                Verdict::AgentGone => gone.push(alert),
-                Verdict::Unverifiable => unverifiable += 1,
+        let (mut absent, mut after) = (Absent::default(), None);
+        loop {
+            let page = alert::open_before(self.store, tenant, integration_id, self.asked.at, after).await?;
+            let Some(last) = page.last() else { return Ok(absent) };
+            after = Some(last.alert_id);
+            for alert in page {
+                if !absence::number(&alert).is_some_and(|number| seen.open.contains(&number)) {
+                    absent.add(alert, agents, places);
+                }
             }
         }
-        let run = self.part.fence.run.run_id;
-        absence::shuffle(&mut over, run.as_bytes());
-        absence::shuffle(&mut gone, run.as_bytes());
-        unverifiable += self.doubt(&mut over, seen).await?;
-        unverifiable += self.ask_for(&mut gone).await?;
-        over.append(&mut gone);
+    }
+
+    async fn resolve(&self, over: &[OpenAlert]) -> Result<(), Stop> {
         for batch in over.chunks(BATCH_ALERTS_MAX) {
-            let facts: Vec<Fact> = batch.iter().map(|alert| self.absent(alert)).collect();
-            alert::observe(self.store, &facts).await?;
-            let step = Step { missing: facts.len(), ..Step::default() };
-            if !run::count(self.store, &self.part.fence, &step).await? {
-                return Ok(None);
-            }
+            let facts: Vec<Fact> = batch.iter().map(|alert| self.over(alert)).collect();
+            self.observe(Step { missing: facts.len(), ..Step::default() }, &facts).await?;
         }
-        let step = Step { unverifiable, ..Step::default() };
-        Ok(run::count(self.store, &self.part.fence, &step).await?.then_some(unverifiable))
-    }
-
-    /// Asks for a sample of what the list says is over; how many of it the key does not see after all, which then are left.
-    async fn doubt(&self, over: &mut Vec<OpenAlert>, seen: &Seen) -> Result<usize, Error> {
-        let sample = &over[..over.len().min(SAMPLE_MAX)];
-        let looks = self.look(sample).await?;
-        if let Some(place) = looks.iter().position(|look| *look == Look::Open) {
-            let (number, listed, absent) = (&sample[place].external_alert_id, seen.open.len(), over.len());
-            return Err(Error::Doubtful(format!(
-                "Tactical lists {listed} open alerts and not the {absent} others that were open, but shows alert {number} of \
-                 these as open when asked for it alone: no alert was resolved by this list"
-            )));
-        }
-        Ok(keep_over(over, &looks, |_| true))
-    }
-
-    /// Asks for alerts whose agents are gone; how many of them are not known to be over, which then are left.
-    async fn ask_for(&self, gone: &mut Vec<OpenAlert>) -> Result<usize, Error> {
-        let looks = self.look(&gone[..gone.len().min(GONE_MAX)]).await?;
-        Ok(keep_over(gone, &looks, |_| false))
-    }
-
-    async fn look(&self, alerts: &[OpenAlert]) -> Result<Vec<Look>, Error> {
-        let numbers: Vec<i64> = alerts.iter().filter_map(absence::number).collect();
-        stream::iter(numbers).map(|number| look(self.open, number)).buffered(LOOKS_AT_ONCE).try_collect().await
+        Ok(())
     }
 
     /// That an alert is over, as of the list's beginning. Of a later incarnation it says nothing.
-    fn absent(&self, alert: &OpenAlert) -> Fact {
+    fn over(&self, alert: &OpenAlert) -> Fact {
         Fact {
             agent_id: alert.agent_id.clone().unwrap_or_default(),
             number: Some(alert.external_alert_id.clone()),
@@ -211,23 +202,12 @@ impl Poll<'_> {
     }
 }
 
-/// Keeps what was found to be over, and of those that were not asked for what `unasked` says; how many are left out.
-fn keep_over(alerts: &mut Vec<OpenAlert>, looks: &[Look], unasked: impl Fn(&OpenAlert) -> bool) -> usize {
-    let before = alerts.len();
-    let mut looks = looks.iter();
-    alerts.retain(|alert| looks.next().map_or_else(|| unasked(alert), |look| *look == Look::Over));
-    before - alerts.len()
-}
-
-async fn look(open: &Open, number: i64) -> Result<Look, Error> {
-    match open.call(async |client| client.alert(number).await).await {
-        Ok(alert) if alert.resolved == Some(true) => Ok(Look::Over),
-        Ok(_) => Ok(Look::Open),
-        // deleted, with its agent, or pruned; the page of a proxy says nothing of the kind
-        Err(connection::Error::Tactical(error)) if error.is_no_such_object() => Ok(Look::Over),
-        Err(connection::Error::Tactical(tactical::Error::Forbidden { .. })) => Ok(Look::Hidden),
-        Err(error) => Err(error.into()),
-    }
+/// Alerts may have opened and closed since the last poll without a webhook: it was long ago, or a webhook was lost since.
+fn is_gap(last: &LastPoll, asked_at: DateTime<Utc>, undelivered_at: Option<DateTime<Utc>>) -> bool {
+    // a connection that was never polled has missed nothing
+    let Some(polled_at) = last.polled_at else { return false };
+    // both are of Tactical's clock
+    undelivered_at > last.undelivered_at || asked_at - polled_at > GAP
 }
 
 /// Whether the list of agents can be the whole of what the key sees: as many as its clients are said to have, and as many as
@@ -242,5 +222,35 @@ fn believe(agents: &Listed, shown: &[Organization], last: &LastPoll) -> Result<(
         (Some(expected), _) if server::is_narrow(agents.len(), expected) => doubt(expected, "its clients have"),
         (_, Some(before)) if server::is_narrow(agents.len(), before) => doubt(before, "the poll before saw"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_a_poll_long_ago_or_a_webhook_that_was_lost_since() {
+        let time = |at_s| DateTime::from_timestamp(at_s, 0);
+        let gap_s = GAP.num_seconds();
+        // the last poll, and when a webhook was last lost before it; the poll, and when one was last lost now
+        let table = [
+            (None, None, 0, Some(5), false, "never polled"),
+            (Some(0), None, gap_s, None, false, "at the edge"),
+            (Some(0), None, gap_s + 1, None, true, "one second over it"),
+            (Some(0), None, 60, Some(30), true, "the first that was lost"),
+            (Some(0), Some(30), 60, Some(30), false, "the same as before"),
+            (Some(0), Some(30), 60, Some(31), true, "another one, even where the first is over"),
+            (Some(0), Some(30), 60, None, false, "the lost one is over"),
+        ];
+        for (polled_s, lost_before_s, now_s, lost_s, expected, name) in table {
+            let last = LastPoll {
+                polled_at: polled_s.and_then(time),
+                undelivered_at: lost_before_s.and_then(time),
+                ..LastPoll::default()
+            };
+            let now = time(now_s).expect("it is a time");
+            assert_eq!(is_gap(&last, now, lost_s.and_then(time)), expected, "{name}");
+        }
     }
 }

@@ -137,6 +137,11 @@ mod tests {
         assert!(!run(json!({})), "never called");
         assert!(!run(json!({"action_run": "2026-11-22T02:18:21Z", "action_retcode": 202})));
         assert!(!run(json!({"action_run": "2026-11-22T02:18:21Z", "action_retcode": 1})), "a script's exit code");
+        assert!(!run(json!({"action_run": "2026-11-22T02:18:21Z", "action_retcode": 299})));
+        assert!(
+            run(json!({"action_run": "2026-11-22T02:18:21Z", "action_retcode": 300})),
+            "a redirect is not followed"
+        );
         assert!(run(json!({"action_run": "2026-11-22T02:18:21Z", "action_retcode": 503})));
     }
 }

@@ -131,6 +131,11 @@ fn filter(scope: &Scope) -> Option<AgentFilter> {
             }),
             ..AgentFilter::default()
         }),
-        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
+        Scope::Clients
+        | Scope::Confirm
+        | Scope::Software
+        | Scope::SoftwareByAgent
+        | Scope::Alerts
+        | Scope::AlertsBackfill => None,
     }
 }

@@ -2,10 +2,13 @@
 
 mod absence;
 mod answers;
+mod fetching;
 mod healing;
+mod limits;
 mod person;
 mod racing;
 mod recorded;
+mod replaced;
 
 use std::collections::BTreeMap;
 
@@ -40,17 +43,19 @@ struct Row {
     metadata: serde_json::Value,
 }
 
-/// Every alert that Postgres shows, by Tactical's number.
+/// Every alert of the server that stands there now, by Tactical's number.
 async fn rows(fleet: &Fleet) -> BTreeMap<i64, Row> {
     let query = "select external_alert_id, external_device_id, severity, status, message, metadata
                  from rmm_alerts where tenant = $1";
     let mut connection = fleet.database().connect().await;
     let rows = sqlx::query(query).bind(fleet.connection().tenant).fetch_all(&mut connection).await.expect("it answers");
-    let rows = rows.into_iter().map(|row| {
+    let rows = rows.into_iter().filter_map(|row| {
         let number: String = row.get(0);
+        // alerts of a server that was replaced keep no number
+        let number = number.strip_prefix("was:").is_none().then_some(number)?;
         let (severity, status, message, metadata) = (row.get(2), row.get(3), row.get(4), row.get(5));
         let row = Row { agent_id: row.get(1), severity, status, message, metadata };
-        (number.parse().expect("the simulator's alerts have numbers"), row)
+        Some((number.parse().expect("the simulator's alerts have numbers"), row))
     });
     rows.collect()
 }
@@ -116,6 +121,29 @@ async fn until_status(fleet: &Fleet, number: i64, status: &str) {
         other => Err(other),
     })
     .await;
+}
+
+/// The next request of that path and query ends so.
+fn fault_once(fleet: &Fleet, path_prefix: &str, kind: FaultKind) {
+    let fault = Fault { path_prefix: path_prefix.to_owned(), kind, requests: Some(1) };
+    fleet.simulator().control().add_fault(fault);
+}
+
+/// Waits until something whose path and query begin so has been asked for.
+async fn until_asked(fleet: &Fleet, path_prefix: &str) {
+    let control = fleet.simulator().control();
+    until(DEADLINE, async || match control.asked() {
+        asked if asked.iter().any(|target| target.starts_with(path_prefix)) => Ok(()),
+        asked => Err(asked),
+    })
+    .await;
+}
+
+/// A webhook of an agent's, as Tactical sends it.
+async fn send(fleet: &Fleet, body: String) {
+    let sent = reqwest::Client::new().post(fleet.webhook_url());
+    let sent = sent.header("X-Alga-Webhook-Secret", &fleet.connection().secret).body(body).send().await;
+    assert_eq!(sent.expect("it answers").status(), 202);
 }
 
 /// From now on the requests of that path and query end so.

@@ -6,8 +6,9 @@ use connection::Connections;
 use connection::failure::{self, Error};
 use contract::AlertFetch;
 use fault::{Class, Classify as _, JobError};
-use store::alert::{self, Fact};
-use store::{Store, organization};
+use runs::SUPERSEDED;
+use store::Store;
+use store::alert::{self, Fact, Refused, Under, Written};
 use worker::{Done, Outcome, Received, SingleJob};
 
 use crate::place::Places;
@@ -35,10 +36,6 @@ impl FetchAlert {
             Err(error) if error.class() == Class::Permanent => return Ok(Done::Discarded("inactive")),
             Err(error) => return Err(error.into()),
         };
-        // a number means another alert on another server
-        if organization::look(&self.store, tenant, *integration_id).await?.is_some_and(|look| look.is_held) {
-            return Ok(Done::Discarded("held"));
-        }
         let asked = Asked {
             tenant,
             integration_id: *integration_id,
@@ -59,8 +56,14 @@ impl FetchAlert {
         }
         let news = alert::news(&self.store, vec![polled::fact(found, &asked, &Places::default())]).await?;
         let facts: Vec<Fact> = news.into_iter().map(|polled| polled.fact).collect();
-        alert::observe(&self.store, &facts).await?;
-        Ok(Done::Applied)
+        // a number means another alert on another server
+        let under =
+            Under::Server { tenant, integration_id: *integration_id, server_epoch: open.settings().server_epoch };
+        Ok(match alert::observe_under(&self.store, &under, &facts).await? {
+            Written::Observed(_) => Done::Applied,
+            Written::Refused(Refused::Left(left)) => Done::Discarded(left.as_str()),
+            Written::Refused(Refused::Fenced) => SUPERSEDED,
+        })
     }
 }
 

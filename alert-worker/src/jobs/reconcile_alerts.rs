@@ -1,4 +1,5 @@
-//! `alert.reconcile.v1`: what is open here and what is open in Tactical are made one. One run with one part.
+//! `alert.reconcile.v1`: what is open here and what is open in Tactical are made one. One run with two parts: what is open, and
+//! then, where some may have opened and closed unseen, the alerts of the last day.
 
 use connection::Connections;
 use connection::failure::Error;
@@ -8,7 +9,7 @@ use store::Store;
 use store::run::{NewPart, Part, Scope, Taken};
 use worker::{Done, Received};
 
-use crate::poll::{Ended, Poll};
+use crate::poll::{Poll, Stop};
 use crate::polled::Asked;
 
 /// The job.
@@ -35,7 +36,8 @@ impl Steps for ReconcileAlerts {
     }
 
     async fn plan(&self, _: &Received<AlertReconcile>, _: &Taken) -> Result<Vec<NewPart>, Error> {
-        Ok(vec![NewPart { scope: Scope::Alerts, label: "Open alerts".to_owned(), expected: None, fails: None }])
+        let part = |scope, label: &str| NewPart { scope, label: label.to_owned(), expected: None, fails: None };
+        Ok(vec![part(Scope::Alerts, "Open alerts"), part(Scope::AlertsBackfill, "Alerts of the last day")])
     }
 
     async fn part(&self, message: &Received<AlertReconcile>, part: &Part) -> Result<Done, Error> {
@@ -44,9 +46,14 @@ impl Steps for ReconcileAlerts {
         let at = self.store.database_now().await?;
         let asked = Asked { tenant, integration_id, at, traceparent: message.meta.traceparent.clone() };
         let poll = Poll { store: &self.store, open: &open, part, asked };
-        match poll.run().await? {
-            Ended::All => finish(&self.store, part).await,
-            Ended::Fenced => Ok(SUPERSEDED),
+        let ended = match part.scope {
+            Scope::AlertsBackfill => poll.backfill().await,
+            _ => poll.run().await,
+        };
+        match ended {
+            Ok(()) => finish(&self.store, part).await,
+            Err(Stop::Fenced) => Ok(SUPERSEDED),
+            Err(Stop::Failed(error)) => Err(error),
         }
     }
 }

@@ -33,6 +33,9 @@
 //! are not. A fact from before that moment says nothing new of it, unless it tells of a later incarnation; any other begins
 //! its details anew.
 //!
+//! **Replaced.** Where a person confirms another server behind the connection, the old one's alerts are ended, take names that
+//! no number has, and all keys that led to them go.
+//!
 //! **Locks** are taken in one order, each class sorted and in one statement: `alert_key`, `alert_dedup` (only by the second
 //! step of [`observe`]), `alert_state`, `rmm_alerts`, `alert_raw`, `agent`, `outbox`, findings and wishes. Whoever writes a
 //! row of `rmm_alerts` holds its `alert_state`. The join itself is done here and not in SQL: two alerts, two incarnations
@@ -48,23 +51,28 @@ mod observe;
 mod occurrence;
 mod person;
 mod poll;
+mod replaced;
 mod state;
 mod stored;
+mod under;
 mod view;
 
 use tracing::{Span, info_span};
 
 use crate::Error;
 
-pub use fact::{Details, Fact, Odd, Said, Severity, Snooze};
+pub use fact::{Details, Fact, Odd, Said, Severity, Snooze, number};
 pub use link::{Agent, link};
 pub(crate) use link::{link_assets, link_until};
-pub use observe::{Observed, Outcome, observe};
+pub use observe::{Observed, Outcome, Written, observe, observe_under};
 pub use person::{One, acknowledge, find};
 pub use poll::{
-    LastPoll, OPEN_ALERTS_MAX, OpenAlert, Polled, begin_poll, end_poll, last_poll, news, note_agents, open_before,
+    Found, LastPoll, OPEN_ALERTS_PAGE, OpenAlert, Polled, end_backfill, end_poll, last_poll, news, note_agents,
+    open_before,
 };
+pub(crate) use replaced::{end_replaced, rename_ended};
 pub use state::DIGESTS_MAX;
+pub use under::{Refused, Under};
 
 /// How often a transaction that met a merge, or an asset that was just deleted, is tried before the runner hears of it.
 const TRIES_MAX: u32 = 5;

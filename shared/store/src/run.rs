@@ -24,7 +24,7 @@ mod view;
 pub use cause::Cause;
 pub use end::fail;
 pub(crate) use end::fail_open;
-pub use fence::{Fence, PartFence, Step, count};
+pub use fence::{Fence, PartFence, Step};
 pub use part::{
     NewPart, Part, begin_part, fail_part, finish_part, leave_part, note_part_trouble, note_run_trouble, plan,
 };

@@ -74,7 +74,9 @@ impl Steps for SyncDevices {
         match &part.scope {
             Scope::Confirm => self.confirm(&open, part).await,
             Scope::Client(_) | Scope::Site(..) => self.read(&open, part).await,
-            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => Ok(SUPERSEDED),
+            Scope::Clients | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts | Scope::AlertsBackfill => {
+                Ok(SUPERSEDED)
+            }
         }
     }
 }
@@ -89,7 +91,12 @@ impl SyncDevices {
                 organization::find_client(&self.store, settings.tenant, settings.integration_id, site, None).await?
             }
             Scope::Client(id) => Some(id.clone()),
-            Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => None,
+            Scope::Clients
+            | Scope::Confirm
+            | Scope::Software
+            | Scope::SoftwareByAgent
+            | Scope::Alerts
+            | Scope::AlertsBackfill => None,
         };
         let Some(client) = client else { return Err(Error::Doubtful(UNKNOWN_SITE.to_owned())) };
         let fetched_at = self.store.database_now().await?;

@@ -85,3 +85,18 @@ async fn what_has_no_number_of_tacticals_is_never_resolved_by_a_list() {
     let run = reconciled(&fleet).await;
     assert_eq!((run.counts.missing, run.counts.unverifiable), (0, 1));
 }
+
+/// Its client is not shown, as where the client itself was deleted: 404 and 403 tell the two apart.
+#[tokio::test]
+async fn what_went_with_a_place_that_is_not_shown_ends_and_what_is_hidden_there_stays() {
+    let fleet = with_key(40, key::LIMITED).await;
+    let control = fleet.simulator().control();
+    let (gone, kept) = (agent_of(&fleet, 2), agent_of(&fleet, 3));
+    opened(&fleet, gone).await;
+    let hidden = opened(&fleet, kept).await;
+    reconciled(&fleet).await;
+    control.delete_agent(gone).expect("it exists");
+    let run = reconciled(&fleet).await;
+    assert_eq!((run.counts.missing, run.counts.unverifiable), (1, 1));
+    assert_eq!(open(&fleet).await, [hidden]);
+}

@@ -1,11 +1,12 @@
 //! What sends no webhook reaches Postgres all the same, and what a webhook said wrongly is put right.
 
 use serde_json::json;
-use store::run::Kind;
-use tests::simulator::{Replacement, Severity, SimulatorConfig, Source, WebhookSettings, key};
+use tests::simulator::{FaultKind, Replacement, Severity, SimulatorConfig, Source, WebhookSettings, key};
 use tests::{DEADLINE, Fleet, until};
 
-use super::{assert_true, connected, open, opened, quiet, reconciled, rows, truly_open, until_status, versions};
+use super::{
+    assert_true, connected, fault, open, opened, quiet, reconciled, refused, rows, truly_open, until_status, versions,
+};
 
 #[tokio::test]
 async fn alerts_that_were_open_before_the_connection_come_and_a_second_look_writes_nothing() {
@@ -137,6 +138,26 @@ async fn a_webhook_that_tactical_could_not_deliver_is_counted_and_its_alert_come
 }
 
 #[tokio::test]
+async fn a_webhook_that_was_lost_in_place_of_another_is_a_gap_too() {
+    let fleet = connected(20).await;
+    let control = fleet.simulator().control();
+    reconciled(&fleet).await;
+    control.set_webhook(Some(WebhookSettings::muster("http://127.0.0.1:1/", "secret")));
+    control.fail_check(3, 1, Severity::Error).expect("it exists").expect("it opens");
+    assert!(control.webhooks_finished(DEADLINE).await);
+    reconciled(&fleet).await;
+    control.pass(3, Source::Check(1)).expect("it exists");
+    let short = control.fail_check(4, 1, Severity::Error).expect("it exists").expect("it opens");
+    control.pass(4, Source::Check(1)).expect("it exists");
+    let lasting = control.fail_check(5, 1, Severity::Error).expect("it exists").expect("it opens");
+    assert!(control.webhooks_finished(DEADLINE).await);
+    reconciled(&fleet).await;
+    let rows = rows(&fleet).await;
+    assert_eq!(rows[&lasting].status, "active");
+    assert_eq!(rows[&short].status, "resolved", "one was lost before and one now, and it is another one");
+}
+
+#[tokio::test]
 async fn after_a_gap_what_opened_and_closed_meanwhile_is_found() {
     let fleet = connected(20).await;
     let control = fleet.simulator().control();
@@ -175,40 +196,6 @@ async fn a_restored_server_gives_old_numbers_a_new_life() {
 }
 
 #[tokio::test]
-async fn a_broken_webhook_has_its_alert_read() {
-    let fleet = connected(20).await;
-    let control = fleet.simulator().control();
-    control.set_webhook(None);
-    let number = control.fail_check(3, 1, Severity::Error).expect("it exists").expect("it opens");
-    let agent_id = control.agent(3).expect("it exists").agent_id;
-    let send = async |event: &str, number: i64| {
-        let body = format!(r#"{{"event":"{event}","alert_id":{number},"agent_id":"{agent_id}","message":"a "word""}}"#);
-        let sent = reqwest::Client::new().post(fleet.webhook_url());
-        let sent = sent.header("X-Alga-Webhook-Secret", &fleet.connection().secret).body(body).send().await;
-        assert_eq!(sent.expect("it answers").status(), 202);
-    };
-    send("trigger", number).await;
-    until(DEADLINE, async || match rows(&fleet).await.remove(&number) {
-        Some(row) if row.severity == "critical" && row.message.is_some() => Ok(()),
-        other => Err(other),
-    })
-    .await;
-    // a broken resolve is not believed, and what it says is looked up as well
-    send("resolve", number).await;
-    fleet.until_idle().await;
-    assert_eq!(open(&fleet).await, [number]);
-    control.resolve_by_hand(number).expect("it exists");
-    send("resolve", number).await;
-    until_status(&fleet, number, "resolved").await;
-    // another agent's alert, and one that does not exist, change nothing
-    let other = control.fail_check(5, 1, Severity::Error).expect("it exists").expect("it opens");
-    send("resolve", other).await;
-    send("resolve", 99_999).await;
-    fleet.until_idle().await;
-    assert_eq!(rows(&fleet).await.len(), 1);
-}
-
-#[tokio::test]
 async fn a_wish_for_a_reconciliation_ends_with_the_next_one() {
     let fleet = connected(20).await;
     let hint =
@@ -221,6 +208,11 @@ async fn a_wish_for_a_reconciliation_ends_with_the_next_one() {
         sqlx::query_scalar(query).fetch_one(&mut fleet.database().connect().await).await.expect("it answers")
     };
     until(DEADLINE, async || if wishes().await == 1 { Ok(()) } else { Err("no wish") }).await;
-    fleet.sync(Kind::Alerts).await;
+    // a run that fails has not looked
+    fault(&fleet, "/alerts/", FaultKind::Html);
+    refused(&fleet).await;
+    assert_eq!(wishes().await, 1);
+    fleet.simulator().control().clear_faults();
+    reconciled(&fleet).await;
     assert_eq!(wishes().await, 0);
 }

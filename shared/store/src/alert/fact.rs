@@ -190,6 +190,9 @@ pub struct Fact {
     pub traceparent: Option<String>,
 }
 
+/// What the names of a replaced server's alerts begin with; then its epoch, a bar, and the name that the alert had.
+pub(crate) const REPLACED: &str = "was:";
+
 /// How an alert is named: what `muster.alert_key.key` holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
@@ -292,10 +295,18 @@ impl Fact {
     }
 }
 
+/// Tactical's number of an alert of that external id, by which it can be asked for; `None`: it is a name of ours, or of a
+/// server that was replaced.
+#[must_use]
+pub fn number(external_alert_id: &str) -> Option<i64> {
+    let number: i64 = external_alert_id.parse().ok()?;
+    (number > 0 && number.to_string() == external_alert_id).then_some(number)
+}
+
 /// A number that looks like one of our own names is told apart from it: both stand in the same column. Tactical's numbers
 /// are digits and stay as they are.
 fn unmistakable(number: &str) -> String {
-    if ["at:", "dev:", "id:"].iter().any(|name| number.starts_with(name)) {
+    if ["at:", "dev:", "id:", REPLACED].iter().any(|name| number.starts_with(name)) {
         return bound::identifier(&format!("id:{number}"), bound::EXTERNAL_ID_CHARS_MAX);
     }
     number.to_owned()

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::bound;
-use super::fact::{Fact, Odd};
+use super::fact::{Fact, Odd, number};
 use crate::Error;
 use crate::error::Attempt;
 use crate::integration::{self, Finding};
@@ -44,7 +44,7 @@ pub(crate) async fn keep(connection: &mut PgConnection, facts: &[Fact]) -> Resul
         if fact.needs_fetch || is_hint {
             wishes.reconciles.push((tenant, integration_id));
         }
-        if fact.needs_fetch && fetched_number(fact).is_some() {
+        if fact.needs_fetch && fact.number.as_deref().and_then(number).is_some() {
             wishes.fetches.push(fact.clone());
         }
         if is_hint && !fact.agent_id.is_empty() {
@@ -62,16 +62,10 @@ impl Wishes {
     }
 }
 
-/// Tactical's number of an alert that can be asked for by it.
-fn fetched_number(fact: &Fact) -> Option<i64> {
-    let number = fact.number.as_ref()?;
-    number.parse().ok().filter(|parsed: &i64| *parsed > 0 && parsed.to_string() == *number)
-}
-
 /// The messages that ask for alerts to be read.
 pub(crate) fn fetches(facts: &[Fact]) -> Vec<NewRow> {
     let rows = facts.iter().filter_map(|fact| {
-        let (integration_id, number) = (fact.integration_id, fetched_number(fact)?);
+        let (integration_id, number) = (fact.integration_id, fact.number.as_deref().and_then(number)?);
         let payload = AlertFetch { integration_id, number, agent_id: fact.agent_id.clone() };
         // the webhook's own moment tells its wish from the next one's
         let stamp = fact.at.timestamp_micros().to_be_bytes();

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use fault::{Class, Classify};
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -14,7 +15,8 @@ use super::link::{self, Agent};
 use super::name::{self, AlertId, Item, Names};
 use super::occurrence::{self, Dedup};
 use super::stored::{self, Stored};
-use super::{Tries, kept, statement};
+use super::under::{self, Refused, Under};
+use super::{Tries, kept, replaced, statement};
 use crate::error::Attempt;
 use crate::outbox::{self, NewRow};
 use crate::{Error, Store, agent};
@@ -41,6 +43,15 @@ pub struct Observed {
     pub events: u64,
 }
 
+/// What became of facts that were read from Tactical.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// They are written.
+    Observed(Observed),
+    /// Nothing is.
+    Refused(Refused),
+}
+
 /// Adds facts to the alerts that they are about. All of them, or none when it fails.
 ///
 /// Where the numbers of openings cannot be set right after the commit, that is logged and not an error, unless the database
@@ -56,12 +67,38 @@ pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
     // one end for all three steps: together they must be done before the runner gives up
     let ends = store.work_ends();
     let mut tries = Tries::default();
-    let (mut observed, after) = loop {
+    let (observed, after) = loop {
         match store.within("write alerts", ends, observe_once(store, &facts)).await {
             Err(error) if tries.is_worth_another(&error) => {}
             done => break done?,
         }
     };
+    look_again(store, observed, after, ends).await
+}
+
+/// As [`observe`], for facts that were read from Tactical: nothing is written where what they were read under is no longer
+/// so. The progress of a part is noted with them, also where there is none.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn observe_under(store: &Store, under: &Under<'_>, facts: &[Fact]) -> Result<Written, Error> {
+    let facts: Vec<Fact> = facts.iter().cloned().map(bounded).collect();
+    let ends = store.work_ends();
+    let mut tries = Tries::default();
+    let (written, after) = loop {
+        match store.within("write alerts", ends, observe_under_once(store, under, &facts)).await {
+            Err(error) if tries.is_worth_another(&error) => {}
+            done => break done?,
+        }
+    };
+    match written {
+        Written::Observed(observed) => look_again(store, observed, after, ends).await.map(Written::Observed),
+        refused => Ok(refused),
+    }
+}
+
+/// What is done once more after the commit, by whoever commits later of two that did not see each other.
+async fn look_again(store: &Store, mut observed: Observed, after: After, ends: Instant) -> Result<Observed, Error> {
     let agents: Vec<Agent> = after.agents.into_iter().collect();
     observed.events += link::link_until(store, &agents, ends).await?;
     if let Err(error) = occurrence::recount(store, &after.openings, ends).await {
@@ -92,9 +129,26 @@ struct After {
 
 async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After), Error> {
     let mut transaction = store.pool().begin().await.attempt("begin to write alerts")?;
-    let connections = connections(&mut transaction, facts).await?;
+    let observed = observe_in(&mut transaction, facts).await?;
+    transaction.commit().await.attempt("commit alerts")?;
+    Ok(observed)
+}
+
+async fn observe_under_once(store: &Store, under: &Under<'_>, facts: &[Fact]) -> Result<(Written, After), Error> {
+    let mut transaction = store.pool().begin().await.attempt("begin to write alerts")?;
+    if let Some(refused) = under::hold(&mut transaction, under).await? {
+        return Ok((Written::Refused(refused), After::default()));
+    }
+    let (observed, after) = observe_in(&mut transaction, facts).await?;
+    under::advance(&mut transaction, under).await?;
+    transaction.commit().await.attempt("commit alerts")?;
+    Ok((Written::Observed(observed), after))
+}
+
+async fn observe_in(connection: &mut PgConnection, facts: &[Fact]) -> Result<(Observed, After), Error> {
+    let connections = connections(connection, facts).await?;
     let (outcomes, items) = sort(facts, &connections);
-    let mut changes = changes(&mut transaction, &items).await?;
+    let mut changes = changes(connection, &items).await?;
     let mut after = After::default();
     for change in &changes {
         after.agents.extend(change.agent());
@@ -103,16 +157,15 @@ async fn observe_once(store: &Store, facts: &[Fact]) -> Result<(Observed, After)
         }
     }
     changes.retain(Change::is_news);
-    complete(&mut transaction, &mut changes).await?;
+    complete(connection, &mut changes).await?;
     let now = connections.values().map(|connection| connection.now).next();
     if let Some(now) = now {
-        write(&mut transaction, &changes, now).await?;
+        write(connection, &changes, now).await?;
     }
     let odd = odd(facts, &outcomes);
     let has_api = |fact: &Fact| connections.get(&(fact.tenant, fact.integration_id)).is_some_and(|it| it.has_api);
     let events = now.map(|now| events(&changes, &connections, now)).unwrap_or_default();
-    let events = finish(&mut transaction, &changes, &events, &odd, has_api).await?;
-    transaction.commit().await.attempt("commit alerts")?;
+    let events = finish(connection, &changes, &events, &odd, has_api).await?;
     Ok((Observed { outcomes, events }, after))
 }
 
@@ -199,11 +252,16 @@ async fn lock(connection: &mut PgConnection, names: &Names) -> Result<HashMap<Al
     if alerts.iter().any(|(alert, _)| made.contains(&alert.1) && names.is_known(*alert)) {
         return Err(super::raced("lock alerts"));
     }
-    stored::read(connection, &alerts).await
+    let stored = stored::read(connection, &alerts).await?;
+    if stored.values().any(|stored| replaced::is_replaced(&stored.state)) {
+        // its server was replaced between the two looks: the names that led there are gone
+        return Err(super::raced("lock alerts"));
+    }
+    Ok(stored)
 }
 
 /// What is not in the facts: the assets, and the numbers of the openings.
-async fn complete(connection: &mut PgConnection, changes: &mut [Change]) -> Result<(), Error> {
+pub(super) async fn complete(connection: &mut PgConnection, changes: &mut [Change]) -> Result<(), Error> {
     let agents: BTreeSet<Agent> = changes.iter().filter_map(Change::agent_to_link).collect();
     let assets = link::find_assets(connection, &agents).await?;
     let mut openings = Vec::new();
@@ -221,7 +279,7 @@ async fn complete(connection: &mut PgConnection, changes: &mut [Change]) -> Resu
 }
 
 /// Writes states and visible rows.
-async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn write(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -255,7 +313,7 @@ fn events(changes: &[Change], connections: &Connections, now: DateTime<Utc>) -> 
 }
 
 /// Notes what is to be read, and writes what leaves; how many events.
-async fn finish(
+pub(super) async fn finish(
     connection: &mut PgConnection,
     changes: &[Change],
     events: &[NewRow],

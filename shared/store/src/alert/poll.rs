@@ -8,18 +8,20 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::fact::{Fact, Key, Said};
 use super::name::AlertId;
 use super::state::State;
 use super::stored::{self, Stored};
+use super::under::{self, Refused, Under};
 use super::view::view;
 use crate::error::Attempt;
 use crate::{Error, Store};
 
-/// Open alerts of one connection that are looked at; above it the oldest numbers come first, and the next poll goes on.
-pub const OPEN_ALERTS_MAX: i64 = 100_000;
+/// Open alerts of one connection that are read at once.
+pub const OPEN_ALERTS_PAGE: i64 = 10_000;
 
 /// A fact that is worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +74,8 @@ fn judge(fact: &Fact, names: &[Key], known: Option<&Stored>) -> Option<Polled> {
     let news = |is_new| Some(Polled { fact: fact.clone(), is_new });
     let Some(stored) = known else { return news(true) };
     let (Some(before), Some(row)) = (view(&stored.state), &stored.row) else { return news(true) };
-    if fact.said != Said::PolledOpen && before.is_resolved() {
+    // what is over needs nobody to say so again, unless another failure under the number is meant
+    if fact.said != Said::PolledOpen && before.is_resolved() && fact.alert_time <= stored.state.alert_time {
         return None;
     }
     let mut state = stored.state.clone();
@@ -86,6 +89,8 @@ fn judge(fact: &Fact, names: &[Key], known: Option<&Stored>) -> Option<Polled> {
 /// An alert that is open here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenAlert {
+    /// The alert.
+    pub alert_id: Uuid,
     /// Tactical's number of it, or a name made of what is known.
     pub external_alert_id: String,
     /// Its agent; empty or absent where it has none.
@@ -100,7 +105,8 @@ pub struct OpenAlert {
     pub site_name: Option<String>,
 }
 
-/// The alerts of a connection that are open here and were known before that moment, at most [`OPEN_ALERTS_MAX`].
+/// A page of the alerts of a connection that are open here and were known before that moment, in the order of their ids: at
+/// most [`OPEN_ALERTS_PAGE`], those after `after`.
 ///
 /// # Errors
 /// What the database said.
@@ -109,9 +115,17 @@ pub async fn open_before(
     tenant: Uuid,
     integration_id: Uuid,
     before: DateTime<Utc>,
+    after: Option<Uuid>,
 ) -> Result<Vec<OpenAlert>, Error> {
-    let rows =
-        sqlx::query_file_as!(OpenAlert, "sql/alert/find_open.sql", tenant, integration_id, before, OPEN_ALERTS_MAX);
+    let rows = sqlx::query_file_as!(
+        OpenAlert,
+        "sql/alert/find_open.sql",
+        tenant,
+        integration_id,
+        before,
+        after,
+        OPEN_ALERTS_PAGE
+    );
     store.run("read the open alerts of a connection", rows.fetch_all(store.pool())).await
 }
 
@@ -124,10 +138,10 @@ pub struct LastPoll {
     pub agents_listed: Option<i32>,
     /// Open alerts whose webhook Tactical could not deliver.
     pub undelivered: i32,
-    /// When it last tried one of them.
+    /// When it last tried one that it could not deliver.
     pub undelivered_at: Option<DateTime<Utc>>,
-    /// Open alerts of which nobody can tell whether they are still open.
-    pub unverifiable: i32,
+    /// Since when a look at the alerts of the last day is wanted, for those that opened and closed unseen.
+    pub backfill_wanted_at: Option<DateTime<Utc>>,
 }
 
 /// What the last poll of a connection came to; the default where there was none.
@@ -137,7 +151,7 @@ pub struct LastPoll {
 pub async fn last_poll(store: &Store, tenant: Uuid, integration_id: Uuid) -> Result<LastPoll, Error> {
     let row = sqlx::query_as!(
         LastPoll,
-        "select polled_at, agents_listed, undelivered, undelivered_at, unverifiable
+        "select polled_at, agents_listed, undelivered, undelivered_at, backfill_wanted_at
          from muster.alert_poll where tenant = $1 and integration_id = $2",
         tenant,
         integration_id
@@ -145,68 +159,119 @@ pub async fn last_poll(store: &Store, tenant: Uuid, integration_id: Uuid) -> Res
     Ok(store.run("read the last poll", row.fetch_optional(store.pool())).await?.unwrap_or_default())
 }
 
-/// Notes that a poll begins, before it asks: whoever wishes for one from now on means the next.
+/// Notes how many agents a poll was shown, whatever comes of it. `Some`: nothing was written.
 ///
 /// # Errors
 /// What the database said.
-pub async fn begin_poll(store: &Store, tenant: Uuid, integration_id: Uuid) -> Result<(), Error> {
-    let taken = sqlx::query!(
-        "update muster.reconcile_wish set wished_at = null
-         where tenant = $1 and integration_id = $2 and wished_at is not null",
-        tenant,
-        integration_id
-    );
-    store.run("take the wish for a reconciliation", taken.execute(store.pool())).await.map(drop)
+pub async fn note_agents(store: &Store, under: &Under<'_>, listed: usize) -> Result<Option<Refused>, Error> {
+    let (tenant, integration_id) = under.connection();
+    held(store, "note the agents of a poll", under, async |connection| {
+        let noted = sqlx::query!(
+            "insert into muster.alert_poll as p (tenant, integration_id, agents_listed) values ($1, $2, $3)
+             on conflict (tenant, integration_id) do update set agents_listed = excluded.agents_listed
+             where p.agents_listed is distinct from excluded.agents_listed",
+            tenant,
+            integration_id,
+            bounded(listed)
+        );
+        noted.execute(connection).await.attempt("note the agents of a poll").map(drop)
+    })
+    .await
 }
 
-/// Notes how many agents a poll was shown, whatever comes of it.
-///
-/// # Errors
-/// What the database said.
-pub async fn note_agents(store: &Store, tenant: Uuid, integration_id: Uuid, listed: usize) -> Result<(), Error> {
-    let noted = sqlx::query!(
-        // not of a connection that was switched off meanwhile: what is removed is not to come back
-        "insert into muster.alert_poll as p (tenant, integration_id, agents_listed)
-         select tenant, integration_id, $3 from rmm_integrations
-         where tenant = $1 and integration_id = $2 and is_active
-         on conflict (tenant, integration_id) do update set agents_listed = excluded.agents_listed
-         where p.agents_listed is distinct from excluded.agents_listed",
-        tenant,
-        integration_id,
-        bounded(listed)
-    );
-    store.run("note the agents of a poll", noted.execute(store.pool())).await.map(drop)
+/// What a poll that came to its end has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// When it asked for the open alerts.
+    pub polled_at: DateTime<Utc>,
+    /// Open alerts whose webhook Tactical could not deliver.
+    pub undelivered: usize,
+    /// When Tactical last tried one of them.
+    pub undelivered_at: Option<DateTime<Utc>>,
+    /// Alerts may have opened and closed unseen.
+    pub is_gap: bool,
 }
 
-/// Notes what a poll that came to its end has found. One that asked earlier does not overwrite it.
+/// Notes what a poll has found; one that asked earlier does not overwrite it. Wishes for a reconciliation from before it
+/// asked are fulfilled. `Some`: nothing was written.
 ///
 /// # Errors
 /// What the database said.
-pub async fn end_poll(
+pub async fn end_poll(store: &Store, under: &Under<'_>, found: &Found) -> Result<Option<Refused>, Error> {
+    let (tenant, integration_id) = under.connection();
+    held(store, "note what a poll found", under, async |connection| {
+        sqlx::query_file!(
+            "sql/alert/end_poll.sql",
+            tenant,
+            integration_id,
+            found.polled_at,
+            bounded(found.undelivered),
+            found.undelivered_at,
+            found.is_gap
+        )
+        .execute(&mut *connection)
+        .await
+        .attempt("note what a poll found")?;
+        sqlx::query!(
+            "update muster.reconcile_wish set wished_at = null
+             where tenant = $1 and integration_id = $2 and wished_at <= $3",
+            tenant,
+            integration_id,
+            found.polled_at
+        )
+        .execute(connection)
+        .await
+        .attempt("fulfil the wish for a reconciliation")
+        .map(drop)
+    })
+    .await
+}
+
+/// Notes that the alerts of the last day were looked at, as was wanted since `wanted_at`. `undelivered_at`: when Tactical last
+/// tried a webhook of theirs that it could not deliver. `Some`: nothing was written.
+///
+/// # Errors
+/// What the database said.
+pub async fn end_backfill(
     store: &Store,
-    tenant: Uuid,
-    integration_id: Uuid,
-    polled_at: DateTime<Utc>,
-    undelivered: (usize, Option<DateTime<Utc>>),
-    unverifiable: usize,
-) -> Result<(), Error> {
-    let noted = sqlx::query!(
-        "insert into muster.alert_poll as p
-             (tenant, integration_id, polled_at, undelivered, undelivered_at, unverifiable)
-         select tenant, integration_id, $3, $4, $5, $6 from rmm_integrations
-         where tenant = $1 and integration_id = $2 and is_active
-         on conflict (tenant, integration_id) do update
-         set polled_at = excluded.polled_at, undelivered = excluded.undelivered,
-             undelivered_at = coalesce(excluded.undelivered_at, p.undelivered_at), unverifiable = excluded.unverifiable
-         where p.polled_at is null or p.polled_at < excluded.polled_at",
-        tenant,
-        integration_id,
-        polled_at,
-        bounded(undelivered.0),
-        undelivered.1,
-        bounded(unverifiable)
-    );
-    store.run("note what a poll found", noted.execute(store.pool())).await.map(drop)
+    under: &Under<'_>,
+    wanted_at: DateTime<Utc>,
+    undelivered_at: Option<DateTime<Utc>>,
+) -> Result<Option<Refused>, Error> {
+    let (tenant, integration_id) = under.connection();
+    held(store, "note that a gap was looked at", under, async |connection| {
+        let noted = sqlx::query!(
+            "update muster.alert_poll
+             set backfill_wanted_at = null, undelivered_at = greatest(undelivered_at, $4)
+             where tenant = $1 and integration_id = $2 and backfill_wanted_at = $3",
+            tenant,
+            integration_id,
+            wanted_at,
+            undelivered_at
+        );
+        noted.execute(connection).await.attempt("note that a gap was looked at").map(drop)
+    })
+    .await
+}
+
+/// Writes in a transaction of its own, where that is still allowed.
+async fn held(
+    store: &Store,
+    what: &'static str,
+    under: &Under<'_>,
+    write: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Error>,
+) -> Result<Option<Refused>, Error> {
+    let work = async {
+        let mut transaction = store.pool().begin().await.attempt(what)?;
+        if let Some(refused) = under::hold(&mut transaction, under).await? {
+            return Ok(Some(refused));
+        }
+        write(&mut transaction).await?;
+        under::advance(&mut transaction, under).await?;
+        transaction.commit().await.attempt(what)?;
+        Ok(None)
+    };
+    store.within(what, store.work_ends(), work).await
 }
 
 fn bounded(count: usize) -> i32 {

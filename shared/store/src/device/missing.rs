@@ -58,7 +58,12 @@ async fn known(
     let (client, site, kind) = match scope {
         Scope::Client(client) => (Some(client.as_str()), None, None),
         Scope::Site(site, kind) => (None, Some(site.as_str()), kind.map(super::DeviceType::as_str)),
-        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => {
+        Scope::Clients
+        | Scope::Confirm
+        | Scope::Software
+        | Scope::SoftwareByAgent
+        | Scope::Alerts
+        | Scope::AlertsBackfill => {
             return Ok(Vec::new());
         }
     };
@@ -89,7 +94,12 @@ async fn client(
     let site = match scope {
         Scope::Client(client) => return Ok(Some(client.clone())),
         Scope::Site(site, _) => site,
-        Scope::Clients | Scope::Confirm | Scope::Software | Scope::SoftwareByAgent | Scope::Alerts => return Ok(None),
+        Scope::Clients
+        | Scope::Confirm
+        | Scope::Software
+        | Scope::SoftwareByAgent
+        | Scope::Alerts
+        | Scope::AlertsBackfill => return Ok(None),
     };
     sqlx::query_scalar!(
         "select external_client_id from muster.site where tenant = $1 and integration_id = $2 and site_id = $3",

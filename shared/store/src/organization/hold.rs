@@ -10,7 +10,7 @@ use super::{Organization, apply};
 use crate::audit::{self, Entry};
 use crate::device::{self, Fate};
 use crate::error::Attempt;
-use crate::{Error, Store, lock, origin, run};
+use crate::{Error, Store, alert, lock, origin, run};
 
 /// Agents of each client that are compared; enough that a few that were deleted do not matter.
 const AGENTS_PER_CLIENT: i64 = 20;
@@ -215,7 +215,7 @@ pub async fn recognise(store: &Store, tenant: Uuid, integration_id: Uuid, instan
 /// hold that the person looked at. `false`: it is not held.
 ///
 /// After [`Decision::Other`] no mapping is assigned any more, and the clients are those of the new server; assets stay with
-/// the clients that they have.
+/// the clients that they have. The old server's alerts are over, and their numbers free.
 ///
 /// # Errors
 /// [`Error::Refused`] where it is held for another URL than the person saw, or has another one by now; otherwise what the
@@ -228,15 +228,18 @@ pub async fn confirm(
     seen_url: Option<&str>,
     entry: &Entry,
 ) -> Result<bool, Error> {
+    if decision == Decision::Other {
+        rename_alerts(store, tenant, integration_id, seen_url).await?;
+    }
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to confirm a connection")?;
-        if !lock::connection(&mut transaction, tenant, integration_id).await?.is_some_and(|locked| locked.is_held) {
-            return Ok(false);
-        }
+        let locked = lock::connection(&mut transaction, tenant, integration_id).await?;
+        let Some(locked) = locked.filter(|locked| locked.is_held) else { return Ok(false) };
         check_seen(&mut transaction, tenant, integration_id, seen_url).await?;
         if decision == Decision::Other {
             // what they have read, or are about to, is of a server that was not decided about
             run::fail_open(&mut transaction, tenant, integration_id, SERVER_REPLACED).await?;
+            alert::end_replaced(&mut transaction, tenant, integration_id, locked.server_epoch).await?;
             forget(&mut transaction, tenant, integration_id).await?;
         }
         sqlx::query!(
@@ -257,6 +260,28 @@ pub async fn confirm(
         Ok(true)
     };
     store.within("confirm a connection", store.work_ends(), work).await
+}
+
+/// Renames the alerts of the old server that are over, which may be more than one transaction has time for, while the
+/// connection is held for that URL.
+async fn rename_alerts(store: &Store, tenant: Uuid, integration_id: Uuid, seen_url: Option<&str>) -> Result<(), Error> {
+    let mut after = Uuid::nil();
+    loop {
+        let work = async {
+            let mut transaction = store.pool().begin().await.attempt("begin to rename alerts")?;
+            let locked = lock::connection(&mut transaction, tenant, integration_id).await?;
+            let Some(locked) = locked.filter(|locked| locked.is_held) else { return Ok(None) };
+            check_seen(&mut transaction, tenant, integration_id, seen_url).await?;
+            let of = (tenant, integration_id);
+            let last = alert::rename_ended(&mut transaction, of, locked.server_epoch, after).await?;
+            transaction.commit().await.attempt("commit renamed alerts")?;
+            Ok(last)
+        };
+        match store.within("rename alerts", store.work_ends(), work).await? {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// A person decides about what was seen, not about what came after it.

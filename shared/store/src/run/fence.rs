@@ -5,9 +5,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::Kind;
+use crate::Error;
 use crate::error::Attempt;
 use crate::lock::{self, Left};
-use crate::{Error, Store};
 
 /// A run as one worker took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,24 +110,6 @@ pub struct Step {
     pub unchanged: usize,
     pub missing: usize,
     pub unverifiable: usize,
-}
-
-/// Adds rows to a part whose own writes need no fence, since they are facts that hold whoever tells them. `false`: the part
-/// is somebody else's or has ended; then nothing more is to be written.
-///
-/// # Errors
-/// What the database said.
-pub async fn count(store: &Store, fence: &PartFence, step: &Step) -> Result<bool, Error> {
-    let work = async {
-        let mut transaction = store.pool().begin().await.attempt("begin to note a part's progress")?;
-        if hold(&mut transaction, &fence.run).await?.is_none() || hold_part(&mut transaction, fence).await?.is_none() {
-            return Ok(false);
-        }
-        advance(&mut transaction, fence, step, None).await?;
-        transaction.commit().await.attempt("commit a part's progress")?;
-        Ok(true)
-    };
-    store.within("note a part's progress", store.work_ends(), work).await
 }
 
 /// Adds rows to a part, in the transaction that wrote them. `fetched_at`: when they were asked for.

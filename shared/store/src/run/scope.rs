@@ -15,6 +15,8 @@ pub enum Scope {
     Site(String, Option<DeviceType>),
     /// `alerts`: all open alerts.
     Alerts,
+    /// `alerts:backfill`: the alerts of the last day, where some may have opened and closed unseen.
+    AlertsBackfill,
     /// `confirm`: every agent's id, to tell which devices are gone.
     Confirm,
     /// `software`: the one list of what every agent has installed.
@@ -31,6 +33,7 @@ impl Scope {
         let scope = match (words.next()?, words.next(), words.next()) {
             ("clients", None, None) => Self::Clients,
             ("alerts", None, None) => Self::Alerts,
+            ("alerts", Some("backfill"), None) => Self::AlertsBackfill,
             ("confirm", None, None) => Self::Confirm,
             ("software", None, None) => Self::Software,
             ("software", Some("agents"), None) => Self::SoftwareByAgent,
@@ -50,6 +53,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Clients => f.write_str("clients"),
             Self::Alerts => f.write_str("alerts"),
+            Self::AlertsBackfill => f.write_str("alerts:backfill"),
             Self::Confirm => f.write_str("confirm"),
             Self::Software => f.write_str("software"),
             Self::SoftwareByAgent => f.write_str("software:agents"),
@@ -72,6 +76,7 @@ mod tests {
             Scope::Software,
             Scope::SoftwareByAgent,
             Scope::Alerts,
+            Scope::AlertsBackfill,
             Scope::Client("7".to_owned()),
             Scope::Site("8".to_owned(), None),
             Scope::Site("8".to_owned(), Some(DeviceType::Server)),

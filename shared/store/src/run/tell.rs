@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use contract::event::{ImportCompleted, RunCounts, SyncEnded};
 
-use super::{Kind, State};
+use super::{Kind, Scope, State};
 use crate::Error;
 use crate::error::Attempt;
 use crate::outbox::{self, NewRow};
@@ -87,8 +87,10 @@ async fn imported(
             );
             match noted.execute(&mut *connection).await.attempt(what())?.rows_affected() {
                 0 => Vec::new(),
+                // the look back tells of what is over
                 _ => parts(connection, tenant, run_id)
                     .await?
+                    .filter(|part| part.name == Scope::Alerts.to_string())
                     .map(|part| import(part.name, part.label, part.seen))
                     .collect(),
             }

@@ -9,5 +9,7 @@ mod model;
 mod poll;
 mod property;
 mod race;
+mod replaced;
 mod retired;
+mod under;
 mod world;

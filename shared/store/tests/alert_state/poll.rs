@@ -1,6 +1,10 @@
 //! What a poll asks of the store: which of its facts are news, and what it should have shown.
 
-use store::alert::{Fact, Polled, Said, Severity, Snooze, end_poll, last_poll, news, note_agents, open_before};
+use chrono::{DateTime, Utc};
+use store::alert::{
+    Fact, Found, OPEN_ALERTS_PAGE, Polled, Said, Severity, Snooze, Under, end_backfill, end_poll, last_poll, news,
+    note_agents, open_before,
+};
 use store::testing::TestDatabase;
 
 use crate::world::{World, time};
@@ -92,9 +96,10 @@ async fn only_what_was_open_before_the_poll_should_have_been_shown() {
             world.tenant, world.integration_id
         ))
         .await;
-    let shown = open_before(&world.store, world.tenant, world.integration_id, time(20)).await.unwrap();
-    let shown: Vec<(&str, bool)> =
+    let shown = open_before(&world.store, world.tenant, world.integration_id, time(20), None).await.unwrap();
+    let mut shown: Vec<(&str, bool)> =
         shown.iter().map(|alert| (&*alert.external_alert_id, alert.alert_time.is_some())).collect();
+    shown.sort_unstable();
     assert_eq!(shown, [("1", true), ("4", false)]);
     // its end is noted in the row that it has
     world.observe(&[world.fact(Said::Absent, 20, Some("4"), None)]).await;
@@ -102,16 +107,109 @@ async fn only_what_was_open_before_the_poll_should_have_been_shown() {
 }
 
 #[tokio::test]
+async fn open_alerts_beyond_a_page_come_with_the_next_one() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let fill = |from: i64, to: i64| {
+        format!(
+            "insert into rmm_alerts (tenant, alert_id, integration_id, external_alert_id, severity, status, triggered_at,
+                                     created_at)
+             select '{}', gen_random_uuid(), '{}', n::text, 'none', 'active', now(), '2020-01-01'
+             from generate_series({from}, {to}) n",
+            world.tenant, world.integration_id
+        )
+    };
+    let page =
+        async |after| open_before(&world.store, world.tenant, world.integration_id, time(20), after).await.unwrap();
+    world.run(&fill(1, OPEN_ALERTS_PAGE)).await;
+    let first = page(None).await;
+    assert_eq!(first.len() as i64, OPEN_ALERTS_PAGE);
+    let last = first.last().map(|alert| alert.alert_id);
+    assert_eq!(page(last).await, []);
+    world.run(&fill(OPEN_ALERTS_PAGE + 1, OPEN_ALERTS_PAGE + 1)).await;
+    let first = page(None).await;
+    let second = page(first.last().map(|alert| alert.alert_id)).await;
+    assert_eq!((first.len() as i64, second.len()), (OPEN_ALERTS_PAGE, 1));
+    assert!(!first.contains(&second[0]));
+}
+
+#[tokio::test]
+async fn a_later_alert_under_the_number_of_one_that_is_over_is_news_even_where_it_is_over_too() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    world.observe(&[world.fact(Said::Open, 5, Some("7"), Some(1))]).await;
+    world.observe(&[world.fact(Said::Resolve, 6, Some("7"), Some(1))]).await;
+    let closed = |alert_time_s| world.fact(Said::PolledClosed, 20, Some("7"), Some(alert_time_s));
+    assert_eq!(told(&world, vec![closed(1)]).await, []);
+    assert_eq!(told(&world, vec![closed(0)]).await, []);
+    assert_eq!(told(&world, vec![closed(10)]).await, [("7".to_owned(), false)]);
+    world.observe(&[closed(10)]).await;
+    let row = world.row().await;
+    assert_eq!((row.status.as_str(), row.triggered_at, row.resolved_at), ("resolved", time(10), Some(time(20))));
+    assert_eq!(told(&world, vec![closed(10)]).await, []);
+}
+
+fn found(polled_at_s: i64, undelivered: usize, undelivered_at_s: Option<i64>, is_gap: bool) -> Found {
+    let undelivered_at = undelivered_at_s.map(time);
+    Found { polled_at: time(polled_at_s), undelivered, undelivered_at, is_gap }
+}
+
+#[tokio::test]
 async fn what_the_last_poll_found_is_kept_and_an_earlier_one_does_not_overwrite_it() {
     let database = TestDatabase::create().await;
     let world = World::new(&database).await;
     let (store, tenant, integration_id) = (&world.store, world.tenant, world.integration_id);
+    let under = Under::Server { tenant, integration_id, server_epoch: 0 };
     assert_eq!(last_poll(store, tenant, integration_id).await.unwrap(), store::alert::LastPoll::default());
-    note_agents(store, tenant, integration_id, 40).await.unwrap();
-    end_poll(store, tenant, integration_id, time(10), (2, Some(time(3))), 1).await.unwrap();
-    end_poll(store, tenant, integration_id, time(9), (7, None), 7).await.unwrap();
-    end_poll(store, tenant, integration_id, time(11), (0, None), 3).await.unwrap();
+    assert_eq!(note_agents(store, &under, 40).await.unwrap(), None);
+    for found in [found(10, 2, Some(3), false), found(9, 7, None, true), found(11, 0, Some(2), false)] {
+        assert_eq!(end_poll(store, &under, &found).await.unwrap(), None);
+    }
     let last = last_poll(store, tenant, integration_id).await.unwrap();
-    assert_eq!((last.polled_at, last.agents_listed, last.unverifiable), (Some(time(11)), Some(40), 3));
+    assert_eq!((last.polled_at, last.agents_listed), (Some(time(11)), Some(40)));
     assert_eq!((last.undelivered, last.undelivered_at), (0, Some(time(3))), "when it last happened stays known");
+    assert_eq!(last.backfill_wanted_at, None);
+}
+
+#[tokio::test]
+async fn a_gap_stays_known_until_it_was_looked_at() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let (store, tenant, integration_id) = (&world.store, world.tenant, world.integration_id);
+    let under = Under::Server { tenant, integration_id, server_epoch: 0 };
+    let wanted = async || last_poll(store, tenant, integration_id).await.unwrap().backfill_wanted_at;
+    end_poll(store, &under, &found(10, 0, None, true)).await.unwrap();
+    end_poll(store, &under, &found(20, 0, None, false)).await.unwrap();
+    end_poll(store, &under, &found(30, 0, None, true)).await.unwrap();
+    assert_eq!(wanted().await, Some(time(10)));
+    // what was looked at before it was noticed is not it
+    end_backfill(store, &under, time(9), None).await.unwrap();
+    assert_eq!(wanted().await, Some(time(10)));
+    end_backfill(store, &under, time(10), Some(time(25))).await.unwrap();
+    assert_eq!(wanted().await, None);
+    assert_eq!(last_poll(store, tenant, integration_id).await.unwrap().undelivered_at, Some(time(25)));
+}
+
+#[tokio::test]
+async fn a_wish_for_a_poll_is_fulfilled_by_one_that_asked_later_and_came_to_its_end() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let (store, tenant, integration_id) = (&world.store, world.tenant, world.integration_id);
+    let under = Under::Server { tenant, integration_id, server_epoch: 0 };
+    let wish = async |at: DateTime<Utc>| {
+        let sql = format!(
+            "insert into muster.reconcile_wish (tenant, integration_id, wished_at) values ('{tenant}', '{integration_id}', '{at}')"
+        );
+        world.run(&sql).await
+    };
+    let wishes = async || world.number("select count(*) from muster.reconcile_wish where wished_at is not null").await;
+    wish(time(15)).await;
+    end_poll(store, &under, &found(14, 0, None, false)).await.unwrap();
+    assert_eq!(wishes().await, 1, "it had asked before");
+    world.run("update muster.connection set held_at = now(), held = '{}'").await;
+    assert!(end_poll(store, &under, &found(16, 0, None, false)).await.unwrap().is_some());
+    assert_eq!(wishes().await, 1, "it wrote nothing");
+    world.run("update muster.connection set held_at = null, held = null").await;
+    end_poll(store, &under, &found(15, 0, None, false)).await.unwrap();
+    assert_eq!(wishes().await, 0);
 }

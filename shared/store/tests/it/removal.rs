@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::Utc;
-use store::alert::{self, Details, Fact, Outcome, Said};
+use store::alert::{self, Details, Fact, Found, Outcome, Said, Under};
 use store::connection::{self, LoginBy, LoginRules};
 use store::parked::{self, Parked, ParkedState};
 use store::removal::{self, Fate, Rows};
@@ -257,8 +257,11 @@ async fn late_jobs(store: &Store, tenant: Uuid, integration_id: Uuid) {
     let facts = [fact(tenant, integration_id)];
     let observed = alert::observe(store, &facts).await.expect("the database answers");
     assert!(matches!(observed.outcomes[..], [Outcome::Discarded | Outcome::NoSuchConnection]), "{observed:?}");
-    alert::note_agents(store, tenant, integration_id, 7).await.expect("the database answers");
-    alert::end_poll(store, tenant, integration_id, Utc::now(), (0, None), 0).await.expect("the database answers");
+    let under = Under::Server { tenant, integration_id, server_epoch: 0 };
+    let noted = alert::note_agents(store, &under, 7).await.expect("the database answers");
+    assert!(noted.is_some(), "it is refused");
+    let found = Found { polled_at: Utc::now(), undelivered: 0, undelivered_at: None, is_gap: false };
+    assert!(alert::end_poll(store, &under, &found).await.expect("the database answers").is_some());
     let held = organization::Held::default();
     assert!(!organization::hold(store, tenant, integration_id, &held).await.expect("the database answers"));
     let url = "https://api.example.com";
