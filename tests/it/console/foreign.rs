@@ -164,7 +164,8 @@ async fn a_foreign_tenants_run_mapping_asset_alert_and_proposal_are_as_if_they_w
         (Method::PATCH, format!("{tactical}/organization-mappings/{{}}"), theirs.mapping, Some(&off)),
         (Method::GET, "/assets/{}".to_owned(), theirs.asset, None),
         (Method::GET, "/assets/{}/software".to_owned(), theirs.asset, None),
-        (Method::GET, "/alerts/{}".to_owned(), theirs.alert, None),
+        (Method::POST, "/alerts/{}/resolve".to_owned(), theirs.alert, None),
+        (Method::POST, "/alerts/{}/acknowledge".to_owned(), theirs.alert, None),
         (Method::POST, format!("{tactical}/merge-proposals/{{}}/accept"), theirs.proposal, None),
         (Method::POST, format!("{tactical}/merge-proposals/{{}}/dismiss"), theirs.proposal, None),
     ] {

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use store::token::Permission::{AssetRead, AssetUpdate, SettingsUpdate};
 use store::view::{self, AlertFilter};
 use tests::Fleet;
-use tests::simulator::{FaultKind, ResolvedBy, Role};
+use tests::simulator::{FaultKind, Replacement, ResolvedBy, Role, Severity, Simulator};
 
-use super::{connected, fault, open, opened, reconciled, rows};
+use super::{connected, fault, fault_once, open, opened, quiet, reconciled, rows};
 
 /// Our id of an alert, by Tactical's number.
 async fn id(fleet: &Fleet, number: i64) -> String {
@@ -72,6 +72,63 @@ async fn what_tactical_does_not_resolve_stays_open_here() {
 }
 
 #[tokio::test]
+async fn a_proxys_404_is_no_end() {
+    let (fleet, token) = console(20).await;
+    let number = opened(&fleet, 3).await;
+    let path = format!("/alerts/{}/resolve", id(&fleet, number).await);
+    fault(&fleet, &format!("/alerts/{number}/"), FaultKind::ServerError { status: 404 });
+    let answer = fleet.ask(&token, Method::POST, &path, None).await;
+    assert!(matches!(answer.status, 502 | 503), "{}", answer.text);
+    // nor where the alert is read and its change is not answered by Tactical
+    fleet.simulator().control().clear_faults();
+    fault_once(&fleet, &format!("/alerts/{number}/"), FaultKind::Slow { delay_ms: 0 });
+    fault(&fleet, &format!("/alerts/{number}/"), FaultKind::ServerError { status: 404 });
+    let answer = fleet.ask(&token, Method::POST, &path, None).await;
+    assert!(matches!(answer.status, 502 | 503), "{}", answer.text);
+    assert_eq!(open(&fleet).await, [number]);
+}
+
+/// Requests that change an alert.
+fn changes(simulator: &Simulator) -> usize {
+    simulator.control().served().iter().filter(|one| one.method == "PUT").count()
+}
+
+#[tokio::test]
+async fn nothing_is_resolved_on_a_server_that_nobody_has_compared() {
+    let (fleet, token) = console(20).await;
+    let number = opened(&fleet, 3).await;
+    let path = format!("/alerts/{}/resolve", id(&fleet, number).await);
+    let other = Simulator::start(quiet(20)).await.expect("a simulator takes a free port");
+    other.control().fail_check(9, 1, Severity::Error).expect("it exists").expect("it opens");
+    fleet.database().execute(&format!("update rmm_integrations set instance_url = '{}'", other.base_url())).await;
+    let answer = fleet.ask(&token, Method::POST, &path, None).await;
+    assert_eq!(answer.status, 409, "{}", answer.text);
+    assert!(answer.text.contains("URL was changed"), "{}", answer.text);
+    assert_eq!((changes(&other), changes(fleet.simulator())), (0, 0));
+    assert_eq!(open(&fleet).await, [number]);
+}
+
+#[tokio::test]
+async fn a_number_that_a_restored_server_gave_to_another_alert_resolves_none() {
+    let (fleet, token) = console(20).await;
+    let control = fleet.simulator().control();
+    let number = opened(&fleet, 3).await;
+    let path = format!("/alerts/{}/resolve", id(&fleet, number).await);
+    control.set_webhook(None);
+    control.replace_server(Replacement::Restored);
+    // on the same device at another time, and on another one
+    for agent in [3, 5] {
+        control.replace_server(Replacement::Restored);
+        let again = control.fail_check(agent, 2, Severity::Error).expect("it exists").expect("it opens");
+        assert_eq!(again, number, "the numbers begin anew");
+        let answer = fleet.ask(&token, Method::POST, &path, None).await;
+        assert_eq!(answer.status, 409, "{}", answer.text);
+        assert!(answer.text.contains("Sync the alerts"), "{}", answer.text);
+        assert_eq!((changes(fleet.simulator()), open(&fleet).await), (0, vec![number]));
+    }
+}
+
+#[tokio::test]
 async fn an_acknowledgement_is_local_and_survives_a_reconciliation_until_the_end() {
     let (fleet, token) = console(20).await;
     let control = fleet.simulator().control();
@@ -97,6 +154,6 @@ async fn a_sync_of_the_alerts_is_started_and_watched_by_the_console() {
     assert_eq!(started.status, 202, "{}", started.text);
     let run_id = started.json["run_id"].as_str().and_then(|id| id.parse().ok()).expect("it names the run");
     let (run, parts) = fleet.ended(run_id).await;
-    assert_eq!((run.kind, run.counts.missing, parts.len()), (store::run::Kind::Alerts, 1, 1));
+    assert_eq!((run.kind, run.counts.missing, parts.len()), (store::run::Kind::Alerts, 1, 2));
     assert_eq!(open(&fleet).await, [0; 0]);
 }
