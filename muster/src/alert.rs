@@ -5,11 +5,8 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::console::{Console, Flags};
+use crate::console::Flags;
 use crate::show::{print_json, print_table, text};
-
-/// Rows of a page; the console's own most.
-const PAGE_ROWS: u32 = 500;
 
 /// What can be asked about alerts.
 #[derive(Debug, clap::Subcommand)]
@@ -66,31 +63,13 @@ async fn list(flags: List) -> anyhow::Result<()> {
     let filters =
         [("status", flags.status), ("severity", flags.severity), ("asset", flags.asset.map(|asset| asset.to_string()))];
     let console = flags.console.open()?;
-    let rows = read(&console, &filters, flags.limit).await?;
+    let rows = console.pages("/alerts", "alerts", &filters, flags.limit).await?;
     if console.json {
         return Ok(print_json(&Value::Array(rows))?);
     }
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let headings = ["alert", "status", "severity", "device", "since", "message"];
     Ok(print_table(&mut io::stdout().lock(), &headings, &cells)?)
-}
-
-async fn read(console: &Console, filters: &[(&str, Option<String>)], limit: u32) -> anyhow::Result<Vec<Value>> {
-    let (mut rows, mut cursor, limit) = (Vec::new(), None::<String>, limit as usize);
-    loop {
-        let page_rows = PAGE_ROWS.min((limit - rows.len()) as u32).to_string();
-        let paging = [("limit", Some(page_rows)), ("cursor", cursor.take())];
-        let pairs = filters.iter().chain(&paging).filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let mut page: Value = console.get(&format!("/alerts?{query}")).await?;
-        if let Some(page) = page["alerts"].as_array_mut() {
-            rows.append(page);
-        }
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() || rows.len() >= limit {
-            return Ok(rows);
-        }
-    }
 }
 
 async fn act(one: One, word: &str) -> anyhow::Result<()> {
@@ -109,8 +88,14 @@ fn cells(row: &Value) -> Vec<String> {
     let name = if row["asset_name"].is_null() { text(row, "device_name") } else { text(row, "asset_name") };
     let since = text(row, "triggered_at");
     let since = since.get(..19).unwrap_or(&since).replace('T', " ");
-    let plain = ["alert_id", "status", "severity"].map(|member| text(row, member));
-    plain.into_iter().chain([name, since, text(row, "message")]).collect()
+    vec![text(row, "alert_id"), status(row), text(row, "severity"), name, since, text(row, "message")]
+}
+
+/// The status, and what a person has said of the alert in Tactical.
+fn status(row: &Value) -> String {
+    let words = [("is_snoozed", "snoozed"), ("is_hidden", "hidden")];
+    let said = words.iter().filter(|(member, _)| row[member] == true).map(|(_, word)| (*word).to_owned());
+    std::iter::once(text(row, "status")).chain(said).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -124,5 +109,15 @@ mod tests {
         assert_eq!(cells(&row), ["1", "active", "", "pc", "2026-11-22 01:02:03", "disk"].map(str::to_owned));
         row["asset_name"] = json!("PC-7");
         assert_eq!(cells(&row)[3], "PC-7");
+    }
+
+    #[test]
+    fn a_row_shows_what_a_person_said_in_tactical() {
+        let mut row = json!({"status": "active", "is_snoozed": false, "is_hidden": false});
+        assert_eq!(status(&row), "active");
+        row["is_snoozed"] = json!(true);
+        assert_eq!(status(&row), "active, snoozed");
+        row["is_hidden"] = json!(true);
+        assert_eq!(status(&row), "active, snoozed, hidden");
     }
 }

@@ -51,6 +51,48 @@ fn a_sync_of_software_tells_how_many_devices_the_key_may_not_see() {
 }
 
 #[test]
+fn syncs_of_alerts_and_of_software_are_started_by_their_names() {
+    for what in ["alerts", "software"] {
+        let path: &'static str = if what == "alerts" {
+            "/integrations/tacticalrmm/sync/alerts"
+        } else {
+            "/integrations/tacticalrmm/sync/software"
+        };
+        let console = StandIn::start(vec![("POST", path, 202, json!({"run_id": "r", "is_new": true}))]);
+        let output = console.muster(&["sync", what]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!((output.stdout.as_slice(), console.asked().len()), (b"r\n".as_slice(), 1), "{what}");
+    }
+}
+
+#[test]
+fn an_alert_is_listed_resolved_and_acknowledged() {
+    let id = "0192a000-0000-7000-8000-000000000001";
+    let row = json!({"alert_id": id, "status": "active", "severity": "major", "device_name": "PC-7", "is_snoozed": true,
+                     "triggered_at": "2026-11-22T01:02:03Z", "message": "disk"});
+    let console = StandIn::start(vec![
+        ("GET", "/alerts?status=active&limit=100", 200, json!({"alerts": [row], "next_cursor": null})),
+        (
+            "POST",
+            "/alerts/0192a000-0000-7000-8000-000000000001/resolve",
+            200,
+            json!({"status": "resolved", "is_gone": true}),
+        ),
+        ("POST", "/alerts/0192a000-0000-7000-8000-000000000001/acknowledge", 200, json!({"status": "acknowledged"})),
+    ]);
+    let said = |arguments: &[&str]| {
+        let output = console.muster(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let (list, _) = said(&["alerts", "list", "--status", "active"]);
+    assert!(list.contains("active, snoozed") && list.contains("PC-7") && list.contains(id), "{list}");
+    let (status, told) = said(&["alerts", "resolve", id]);
+    assert_eq!((status.as_str(), told.contains("does not have this alert any more")), ("resolved\n", true));
+    assert_eq!(said(&["alerts", "acknowledge", id]).0, "acknowledged\n");
+}
+
+#[test]
 fn a_sync_that_had_nothing_to_read_says_why_and_what_to_do() {
     let row = |client: Value, auto_sync: bool| json!({"mapping_id": "m", "client_id": client, "auto_sync": auto_sync});
     // a person has decided that another server stands behind the connection: one of the old one's clients is not shown

@@ -103,6 +103,12 @@ pub(crate) struct Alert {
     /// What kind of check.
     alert_class: Option<String>,
     message: Option<String>,
+    /// A person put it off in Tactical.
+    is_snoozed: bool,
+    /// When that ends, where it does.
+    snoozed_until: Option<DateTime<Utc>>,
+    /// A person hid it in Tactical's dashboard.
+    is_hidden: bool,
     triggered_at: DateTime<Utc>,
     resolved_at: Option<DateTime<Utc>>,
     acknowledged_at: Option<DateTime<Utc>>,
@@ -128,6 +134,9 @@ impl From<view::Alert> for Alert {
             source_type: alert.source_type,
             alert_class: alert.alert_class,
             message: alert.message,
+            is_snoozed: alert.is_snoozed,
+            snoozed_until: alert.snoozed_until,
+            is_hidden: alert.is_hidden,
             triggered_at: alert.triggered_at,
             resolved_at: alert.resolved_at,
             acknowledged_at: alert.acknowledged_at,

@@ -53,6 +53,12 @@ pub struct Alert {
     pub alert_class: Option<String>,
     /// What Tactical says.
     pub message: Option<String>,
+    /// A person put it off in Tactical, as far as a poll has told.
+    pub is_snoozed: bool,
+    /// When that ends, where it does.
+    pub snoozed_until: Option<DateTime<Utc>>,
+    /// A person hid it in Tactical's dashboard, as far as a poll has told.
+    pub is_hidden: bool,
     /// When it was triggered.
     pub triggered_at: DateTime<Utc>,
     /// When it was resolved.

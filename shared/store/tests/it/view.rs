@@ -37,7 +37,7 @@ from assets a join rmm_integrations i using (tenant) where a.rmm_provider = 'tac
 "#;
 
 struct World {
-    _database: TestDatabase,
+    database: TestDatabase,
     store: Store,
     tenant: Uuid,
 }
@@ -48,7 +48,7 @@ async fn world(more: &'static str) -> World {
     let tenant = connected(&store, 1).await.tenant;
     execute(&database, FLEET).await;
     execute(&database, more).await;
-    World { _database: database, store, tenant }
+    World { database, store, tenant }
 }
 
 impl World {
@@ -207,6 +207,28 @@ async fn pages_of_alerts_show_each_once_the_newest_first_also_where_times_are_eq
     assert_eq!(count(AlertFilter { severity: Some("critical".to_owned()), ..filter.clone() }).await, 5);
     assert_eq!(count(AlertFilter { asset_id: Some(Uuid::nil()), ..filter.clone() }).await, 0);
     assert_eq!(count(AlertFilter { agent_id: Some("agent1".to_owned()), ..filter }).await, 11);
+}
+
+#[tokio::test]
+async fn an_alert_says_what_a_person_did_to_it_in_tactical() {
+    let world = world(
+        "insert into rmm_alerts (tenant, integration_id, external_alert_id, severity, status, triggered_at)
+         select tenant, integration_id, '1', 'none', 'active', now() from rmm_integrations",
+    )
+    .await;
+    let shown = async |metadata: &str| {
+        world.database.execute(&format!("update rmm_alerts set metadata = {metadata}")).await;
+        let mut alerts = view::alerts(&world.store, world.tenant, &AlertFilter::default(), None, 1).await.unwrap();
+        let alert = alerts.swap_remove(0);
+        (alert.is_snoozed, alert.snoozed_until.map(|until| until.to_rfc3339()), alert.is_hidden)
+    };
+    assert_eq!(shown("null").await, (false, None, false));
+    assert_eq!(shown("'{\"snoozed\": true, \"snoozed_until\": null, \"hidden\": true}'").await, (true, None, true));
+    let until = "'{\"snoozed\": true, \"snoozed_until\": \"2026-12-01T00:00:00.000000Z\"}'";
+    assert_eq!(shown(until).await, (true, Some("2026-12-01T00:00:00+00:00".to_owned()), false));
+    // somebody else's words
+    let odd = "'{\"snoozed\": \"yes\", \"snoozed_until\": \"soon\", \"hidden\": 1}'";
+    assert_eq!(shown(odd).await, (false, None, false));
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use store::alert::{self, Found, Under};
 use store::run::{self, Kind};
 use store::schedule::{self, Outcome, Patch};
-use store::tenant;
+use store::{connection, tenant};
 use uuid::Uuid;
 
 use crate::world::{World, connect, entry};
@@ -149,9 +150,13 @@ async fn a_wish_for_a_look_at_the_alerts_is_heard_at_once_and_not_more_often_tha
     world.run("update muster.run set slot = slot - interval '1 minute'").await;
     assert_eq!(world.tick().await[0].outcome, Outcome::Started);
     world.succeed(Kind::Alerts).await;
-    store::alert::begin_poll(&world.store, tenant, integration).await.unwrap();
+    let server_epoch = connection::find(&world.store, tenant).await.unwrap().unwrap().server_epoch;
+    let under = Under::Server { tenant, integration_id: integration, server_epoch };
+    let polled_at = world.store.database_now().await.unwrap();
+    let found = Found { polled_at, undelivered: 0, undelivered_at: None, is_gap: false };
+    assert_eq!(alert::end_poll(&world.store, &under, &found).await.unwrap(), None);
     world.run(back).await;
-    assert!(world.tick().await.is_empty(), "a look has begun since: the wish is fulfilled");
+    assert!(world.tick().await.is_empty(), "a look that began since has ended: the wish is fulfilled");
     world.run("update muster.reconcile_wish set wished_at = now()").await;
     let off = Patch { interval_s: None, is_enabled: Some(false) };
     schedule::patch(&world.store, tenant, Kind::Alerts, &off, &entry()).await.unwrap();
