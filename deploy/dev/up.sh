@@ -139,6 +139,7 @@ where_to_look() {
   [[ -z ${MUSTER_AMQP_ADMIN_URL:-} ]] || say "  the queues    http://${MUSTER_AMQP_ADMIN_URL##*@}/ (guest, guest)"
   say "  the API       curl -H \"Authorization: Bearer \$(head -n 1 .muster/token)\" $MUSTER_CONSOLE_URL/api/v1/tenants/$MUSTER_TENANT/integrations/tacticalrmm"
   say "  the command   ./dev muster status (sync devices --wait, assets, software list, --help …); it is $(binary muster)"
+  say "  the schedules ./dev muster schedule list: alerts, devices, clients and software are read by themselves from now on"
   say "  the metrics   /metrics of $MUSTER_GATEWAY_ADMIN_URL $MUSTER_CONSOLE_ADMIN_URL $MUSTER_ALERT_WORKER_URL $MUSTER_SYNC_WORKER_URL $MUSTER_INVENTORY_WORKER_URL"
   [[ -z ${MUSTER_OTLP_URL:-} ]] || say "  the traces    sent to $MUSTER_OTLP_URL; in Jaeger look for the service ingest-gateway"
   say "  the logs      ./dev logs [name] [-f]"

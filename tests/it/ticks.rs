@@ -4,6 +4,7 @@
 mod at_once;
 mod clocks;
 mod killed;
+mod needs;
 mod outage;
 mod paused;
 mod whole;
