@@ -71,6 +71,17 @@ impl TestDatabase {
         self.store.clone()
     }
 
+    /// Opens all connections that the stores of [`TestDatabase::store`] share, for a test that minds a login in its midst.
+    ///
+    /// # Panics
+    /// When the server has no more connections to give.
+    pub async fn fill_pool(&self) {
+        let mut connections = Vec::new();
+        for _ in 0..self.store.pool().options().get_max_connections() {
+            connections.push(self.store.pool().acquire().await.expect("the server has connections to give"));
+        }
+    }
+
     /// Its URL, for a process or a pool of the test's own.
     #[must_use]
     pub fn url(&self) -> &str {
