@@ -43,9 +43,10 @@ pub struct Part {
     pub unverifiable: i32,
 }
 
-/// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped, and
-/// each open part of a run of more than one message gets its message. One that is planned as failed has ended. With nothing
-/// open the run ends here. `false`: the run is somebody else's, or ended; nothing was written.
+/// Plans a run's parts: absent ones are made, ended ones are kept, open ones that are not planned any more are dropped (what
+/// they have created, moved or marked the first planned one counts), and each open part of a run of more than one message gets
+/// its message. One that is planned as failed has ended. With nothing open the run ends here. `false`: the run is somebody
+/// else's, or ended; nothing was written.
 ///
 /// # Errors
 /// What the database said.
@@ -77,16 +78,6 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
         parts.iter().map(|part| part.fails.as_deref().map(|cause| cut(cause, end::CAUSE_CHARS_MAX))).collect();
     let what = || format!("plan {} parts of run {}", parts.len(), fence.run_id);
     sqlx::query!(
-        "delete from muster.run_part
-         where tenant = $1 and run_id = $2 and state = 'open' and name <> 'confirm' and name <> all ($3)",
-        fence.tenant,
-        fence.run_id,
-        &names
-    )
-    .execute(&mut *connection)
-    .await
-    .attempt(what())?;
-    sqlx::query!(
         "insert into muster.run_part as p (tenant, run_id, name, label, expected, state, error, finished_at)
          select $1, $2, n.name, n.label, n.expected, case when n.cause is null then 'open' else 'failed' end, n.cause,
                 case when n.cause is not null then now() end
@@ -101,10 +92,14 @@ async fn insert(connection: &mut PgConnection, fence: &Fence, parts: &[NewPart])
         &expected as _,
         &causes as _
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
-    .attempt(what())
-    .map(drop)
+    .attempt(what())?;
+    sqlx::query_file!("sql/run/drop_unplanned.sql", fence.tenant, fence.run_id, &names)
+        .execute(connection)
+        .await
+        .attempt(what())
+        .map(drop)
 }
 
 async fn send_open(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Result<(), Error> {

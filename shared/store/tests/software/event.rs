@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::event::{CloudEvent, SoftwareChanged};
 use serde_json::{Value, json};
-use store::run::{self, Scope};
+use store::run::{self, Scope, State};
 use store::testing::TestDatabase;
 
 use crate::world::{World, report};
@@ -78,4 +78,23 @@ async fn lists_of_a_part_that_fails_are_told_as_imported_all_the_same() {
     assert!(failed.unwrap());
     let (_, imports) = heard(&world).await;
     assert_eq!((imports.len(), &imports[0]["count"]), (1, &json!(1)), "no later run will call it a first list");
+}
+
+#[tokio::test]
+async fn first_lists_that_were_written_before_the_list_became_a_walk_are_told_as_imported() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let fence = world.begun(Scope::Software).await;
+    let (a, b) = (report("a", &[("Firefox", "1.0")]), report("b", &[("Firefox", "1.0")]));
+    world.merge(&world.batch(&fence, std::slice::from_ref(&a)).await).await;
+    let label = "Software, agent by agent".to_owned();
+    let walk = run::NewPart { scope: Scope::SoftwareByAgent, label, expected: Some(2), fails: None };
+    assert!(run::plan(&world.store, &fence.run, &[walk]).await.unwrap());
+    let part = world.begin(&fence.run, "software:agents").await;
+    world.merge(&world.batch(&part.fence, &[a, b]).await).await;
+    assert_eq!(run::finish_part(&world.store, &part.fence).await.unwrap(), Some(State::Completed));
+    let (_, imports) = heard(&world).await;
+    assert_eq!((imports.len(), &imports[0]["count"]), (1, &json!(2)), "{imports:?}");
+    let (view, _) = run::get(&world.store, world.tenant, fence.run.run_id).await.unwrap().unwrap();
+    assert_eq!((view.counts.seen, view.counts.created, view.counts.unchanged), (2, 2, 1));
 }
