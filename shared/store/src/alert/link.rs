@@ -2,8 +2,10 @@
 //!
 //! An alert and an asset may be committed at the same moment by two transactions that do not see each other. Each side
 //! therefore looks once more *after* its own commit: whichever commits later sees both.
+//!
+//! A link is told as a change of the alert, but for that to a device whose client is still being imported.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use contract::event::{AlertChanged, Transition};
@@ -39,7 +41,7 @@ pub(crate) async fn find_assets(
     Ok(found.into_iter().map(|row| ((row.tenant, row.integration_id, row.agent_id), row.asset_id)).collect())
 }
 
-/// Links the alerts of these agents that wait for their asset; how many it linked.
+/// Links the alerts of these agents that wait for their asset; how many of the links it told.
 ///
 /// To be called after a commit that may have made an alert or an asset visible, also when nothing changed: a crash between
 /// the two transactions is healed by the next call. An alert that has an asset keeps it.
@@ -87,6 +89,7 @@ struct Waiting {
     integration_id: Uuid,
     agent_id: String,
     asset_id: Uuid,
+    is_told: bool,
 }
 
 async fn link_once(store: &Store, agents: &BTreeSet<Agent>) -> Result<u64, Error> {
@@ -126,7 +129,7 @@ async fn find_waiting(connection: &mut PgConnection, assets: &HashMap<Agent, Uui
         .attempt(format!("read the alerts of {} agents that wait for an asset", assets.len()))
 }
 
-/// Links them; the events that tell it.
+/// Links them; the events that tell it, where that is to be told.
 async fn write(connection: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<NewRow>, Error> {
     let tenants: Vec<Uuid> = waiting.iter().map(|one| one.tenant).collect();
     let ids: Vec<Uuid> = waiting.iter().map(|one| one.alert_id).collect();
@@ -147,7 +150,10 @@ async fn write(connection: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec
         .fetch_all(&mut *connection)
         .await
         .attempt(what())?;
-    let events = rows.into_iter().map(|row| AlertChanged {
+    let told: HashSet<(Uuid, Uuid)> =
+        waiting.iter().filter(|one| one.is_told).map(|one| (one.tenant, one.alert_id)).collect();
+    let rows = rows.into_iter().filter(|row| told.contains(&(row.tenant, row.alert_id)));
+    let events = rows.map(|row| AlertChanged {
         tenant: row.tenant,
         alert_id: row.alert_id,
         integration_id: row.integration_id,

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use contract::envelope::BODY_BYTES_MAX;
 use serde_json::{Value, json};
+use store::alert::{self, Fact, Said};
 use store::device::{self, Batch, Device, Status};
 use store::organization::{self, Decision, Held, Patch};
 use store::run::{self, Kind, State};
 use store::testing::TestDatabase;
 use store::{merge, outbox};
 
-use crate::world::{World, device, entry, part, time};
+use crate::world::{World, device, entry, opened, part, time};
 
 /// Type, agent, revision and what changed, of each event about a device.
 fn told(events: &[Value]) -> Vec<String> {
@@ -82,6 +83,31 @@ async fn an_import_that_fails_goes_on_with_the_next_run() {
     let events = world.events().await;
     assert_eq!(types(&events), ["rmm.import.completed", "rmm.sync.completed"]);
     assert_eq!((&events[0]["data"]["count"], told(&events).len()), (&json!(2), 0));
+}
+
+#[tokio::test]
+async fn alerts_that_waited_for_the_devices_of_an_import_get_them_without_an_event_each() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    // a connection's alerts are read by themselves, its devices once a person has mapped the clients
+    let waiting = [("a", "7"), ("b", "8"), ("c", "9")];
+    let waiting = waiting.map(|(agent, number)| Fact { said: Said::PolledOpen, ..opened(&world, agent, number) });
+    alert::observe(&world.store, &waiting).await.unwrap();
+    assert_eq!(world.events().await, [] as [Value; 0], "they are imported, too");
+    let fence = world.begun(&["client:1"]).await;
+    world.complete(&fence, &[device("a"), device("b")]).await;
+    let unlinked = "select count(*) from rmm_alerts where asset_id is null";
+    assert_eq!(world.number(unlinked).await, 1);
+    assert_eq!(types(&world.events().await), ["rmm.import.completed", "rmm.sync.completed"]);
+
+    let next = world.begun(&["client:1"]).await;
+    world.complete(&next, &[device("a"), device("b"), device("c")]).await;
+    assert_eq!(world.number(unlinked).await, 0);
+    let events = world.events().await;
+    assert_eq!(
+        (told(&events), types(&events)),
+        (vec!["created c 1".to_owned()], vec!["rmm.alert.updated", "rmm.sync.completed"])
+    );
 }
 
 #[tokio::test]

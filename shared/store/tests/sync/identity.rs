@@ -3,7 +3,7 @@
 use store::device::{Batch, Device, DeviceType, Source};
 use store::testing::TestDatabase;
 
-use crate::world::{World, device};
+use crate::world::{World, device, opened};
 
 #[tokio::test]
 async fn a_new_agent_is_an_asset_with_its_mapping_and_its_own_row() {
@@ -68,29 +68,11 @@ async fn a_change_of_type_moves_the_row_with_what_it_knows() {
     assert_eq!(world.number("select ram_gb::int8 from workstation_assets").await, 32);
 }
 
-/// An alert that was opened for an agent.
-fn open(world: &World, agent: &str, number: &str) -> store::alert::Fact {
-    store::alert::Fact {
-        tenant: world.tenant,
-        integration_id: world.integration_id,
-        said: store::alert::Said::Open,
-        at: crate::world::time(0),
-        agent_id: agent.to_owned(),
-        number: Some(number.to_owned()),
-        alert_time: Some(crate::world::time(0)),
-        needs_fetch: false,
-        details: store::alert::Details::default(),
-        odd: Vec::new(),
-        raw: Vec::new(),
-        traceparent: None,
-    }
-}
-
 #[tokio::test]
 async fn an_asset_that_is_deleted_before_its_alerts_are_linked_fails_nothing_and_the_others_are_linked() {
     let database = TestDatabase::create().await;
     let world = World::new(&database).await;
-    store::alert::observe(&world.store, &[open(&world, "a", "7"), open(&world, "b", "8")]).await.unwrap();
+    store::alert::observe(&world.store, &[opened(&world, "a", "7"), opened(&world, "b", "8")]).await.unwrap();
     // gone with the very commit that made it
     world
         .run(
@@ -114,7 +96,7 @@ async fn alerts_that_wait_for_an_asset_are_linked_by_a_sync_and_by_a_refresh_als
         let agent = format!("agent-{number}");
         let linked =
             format!("select count(*) from rmm_alerts where asset_id is not null and external_device_id = '{agent}'");
-        store::alert::observe(&world.store, &[open(&world, &agent, number)]).await.unwrap();
+        store::alert::observe(&world.store, &[opened(&world, &agent, number)]).await.unwrap();
         assert_eq!(world.number(&linked).await, 0);
         world.merge(&Batch { source, ..world.batch(&[device(&agent)]) }).await;
         assert_eq!(world.number(&linked).await, 1);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgPool;
+use store::alert::{Details, Fact, Said};
 use store::audit::Entry;
 use store::device::{self, Batch, Device, Merged, Outcome, Source, Status};
 use store::run::{self, Fence, Kind, NewPart, PartFence, Scope};
@@ -264,4 +265,22 @@ pub(crate) fn time(at_s: i64) -> DateTime<Utc> {
     static START: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
     let start = START.get_or_init(|| (Utc::now() - TimeDelta::hours(1)).timestamp());
     DateTime::from_timestamp(start + at_s, 0).unwrap()
+}
+
+/// An alert that was opened for an agent.
+pub(crate) fn opened(world: &World, agent: &str, number: &str) -> Fact {
+    Fact {
+        tenant: world.tenant,
+        integration_id: world.integration_id,
+        said: Said::Open,
+        at: time(0),
+        agent_id: agent.to_owned(),
+        number: Some(number.to_owned()),
+        alert_time: Some(time(0)),
+        needs_fetch: false,
+        details: Details::default(),
+        odd: Vec::new(),
+        raw: Vec::new(),
+        traceparent: None,
+    }
 }
