@@ -103,7 +103,10 @@ impl Change {
 
     /// Takes the asset of its agent, if that is known.
     pub(crate) fn link(&mut self, assets: &HashMap<Agent, Uuid>) {
-        if self.view.is_none() || self.agent_to_link().is_some() {
+        // a later incarnation may be nobody's, under a number that a restored server gave again
+        let is_nobodys = self.agent().is_none();
+        let was_an_agents = self.old_view.as_ref().is_some_and(|old| old.agent_id.is_some());
+        if self.agent_to_link().is_some() || (is_nobodys && (self.view.is_none() || was_an_agents)) {
             self.asset_id = self.agent().and_then(|agent| assets.get(&agent).copied());
         }
     }

@@ -28,8 +28,6 @@ struct Pair {
     old_agent_id: String,
     asset_id: Uuid,
     old_asset_id: Uuid,
-    /// The old agent is missing, as it is where the merge was proposed by us.
-    was_missing: bool,
 }
 
 /// Accepts an open proposal. `None`: there is no such open proposal, or one of its two assets is gone.
@@ -58,7 +56,7 @@ pub async fn accept(store: &Store, tenant: Uuid, proposal_id: Uuid, entry: &Entr
         device::tell(&mut transaction, tenant, integration_id, &[(pair.agent_id.clone(), goes)]).await?;
         drop_asset(&mut transaction, tenant, &pair).await?;
         join(&mut transaction, tenant, integration_id, &pair).await?;
-        device::tell(&mut transaction, tenant, integration_id, &[(pair.agent_id.clone(), stays(&pair))]).await?;
+        device::tell(&mut transaction, tenant, integration_id, &[(pair.agent_id.clone(), stays())]).await?;
         decide(&mut transaction, tenant, integration_id, proposal_id, &pair, entry).await?;
         audit::insert(&mut transaction, entry).await?;
         transaction.commit().await.attempt("commit a merge")?;
@@ -71,8 +69,9 @@ pub async fn accept(store: &Store, tenant: Uuid, proposal_id: Uuid, entry: &Entr
 }
 
 /// What readers hear of the asset that stays.
-fn stays(pair: &Pair) -> Fate {
-    let changed: &[&str] = if pair.was_missing { &["agent_id", "is_missing"] } else { &["agent_id"] };
+fn stays() -> Fate {
+    // the old agent is missing, or there is nothing to merge
+    let changed = &["agent_id", "is_missing"];
     Fate { change: AssetChange::Updated, changed, previous_client_id: None, merged_into: None }
 }
 

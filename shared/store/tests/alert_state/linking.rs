@@ -69,3 +69,17 @@ async fn a_deleted_asset_is_forgotten_and_its_successor_linked_with_the_next_fac
     world.observe(&[world.fact(Said::Resolve, 9, Some("7"), Some(1))]).await;
     assert_eq!((world.row().await.asset_id, world.row().await.rev), (Some(new), 7));
 }
+
+#[tokio::test]
+async fn a_later_alert_of_nobody_under_the_same_number_lets_the_asset_go() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let asset_id = world.asset("agent").await;
+    world.observe(&[world.fact(Said::Open, 5, Some("7"), Some(1))]).await;
+    assert_eq!(world.row().await.asset_id, Some(asset_id));
+    let mut later = world.fact(Said::PolledOpen, 20, Some("7"), Some(15));
+    later.agent_id = String::new();
+    world.observe(&[later]).await;
+    let row = world.row().await;
+    assert_eq!((row.agent_id, row.asset_id), (None, None));
+}

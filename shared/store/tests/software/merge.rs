@@ -222,7 +222,8 @@ async fn an_asset_that_a_merge_drops_takes_its_software_along() {
     world
         .run(&format!(
             "insert into muster.merge_proposal (tenant, proposal_id, integration_id, agent_id, old_agent_id, serial_number)
-                 values ('{tenant}', '{proposal}', '{integration}', 'b', 'a', 'x')"
+                 values ('{tenant}', '{proposal}', '{integration}', 'b', 'a', 'x');
+             update muster.agent set missing_since = now() where agent_id = 'a'"
         ))
         .await;
     let accepted = store::merge::accept(&world.store, tenant, proposal, &store::testing::entry("test")).await.unwrap();

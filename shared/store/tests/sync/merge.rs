@@ -122,3 +122,17 @@ async fn a_dismissed_proposal_stays_dismissed() {
         .await;
     assert_eq!(merge::list(&world.store, world.tenant).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn an_old_agent_that_came_back_is_merged_with_nobody_until_it_is_missing_again() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    reinstalled(&world, "5CG1234XYZ").await;
+    let proposal = merge::list(&world.store, world.tenant).await.unwrap().pop().unwrap();
+    world.run("update muster.agent set missing_since = null").await;
+    assert_eq!(merge::list(&world.store, world.tenant).await.unwrap(), []);
+    assert_eq!(merge::accept(&world.store, world.tenant, proposal.proposal_id, &entry()).await.unwrap(), None);
+    assert_eq!(world.seen().await.len(), 2);
+    world.run("update muster.agent set missing_since = now() where agent_id = 'old'").await;
+    assert!(merge::accept(&world.store, world.tenant, proposal.proposal_id, &entry()).await.unwrap().is_some());
+}
