@@ -3,6 +3,7 @@
 mod alerts;
 mod api;
 mod binary;
+mod estate;
 mod faults;
 mod receiver;
 mod recordings;

@@ -9,7 +9,7 @@ use super::alert::Severity;
 use super::catalogue::TIME_ZONES;
 use super::clock::iso;
 use super::core::template_object;
-use super::presence::{Agent, Status};
+use super::presence::{Agent, NOBODY, Status};
 use super::reply::{crash, no_such, ok, refused, said, streamed_array, write_row};
 use super::server::Call;
 use super::world::World;
@@ -45,7 +45,7 @@ struct Row<'a> {
     boot_time: Option<f64>,
     checks: CheckCounts,
     maintenance_mode: bool,
-    logged_username: Option<&'static str>,
+    logged_username: Option<&'a str>,
     italic: bool,
     block_policy_inheritance: bool,
     plat: &'static str,
@@ -65,11 +65,11 @@ struct Row<'a> {
 
 impl Agent {
     /// What the table shows as its user, and whether it is only the last one.
-    fn shown_user(&self) -> (Option<&'static str>, bool) {
-        match self.machine.user() {
+    fn shown_user(&self) -> (Option<&str>, bool) {
+        match self.user.as_deref() {
             None => (None, false),
-            Some("None") if self.status == Status::Online => (self.machine.last_user(), true),
-            Some("None") => (Some("-"), false),
+            Some(NOBODY) if self.status == Status::Online => (self.machine.last_user(), true),
+            Some(NOBODY) => (Some("-"), false),
             Some(user) => (Some(user), false),
         }
     }
@@ -225,7 +225,7 @@ pub(super) fn one(agent_id: &str, call: &Call) -> Response {
 
 /// The fields of a PUT that the simulator knows; others are accepted and forgotten.
 fn update(world: &mut World, pk: i64, body: &Value) -> Response {
-    let known_site = body.get("site").and_then(Value::as_i64).filter(|site| world.sites().contains(site));
+    let known_site = body.get("site").and_then(Value::as_i64).filter(|site| world.has_site(*site));
     let change = world.change(pk);
     if let Some(maintenance) = body.get("maintenance_mode").and_then(Value::as_bool) {
         change.maintenance = maintenance;
@@ -298,7 +298,7 @@ pub(super) fn model(world: &World, agent: &Agent) -> Value {
         "last_seen": agent.last_seen.map(iso),
         "services": machine.services(weight), "public_ip": machine.public_ip(), "total_ram": machine.total_ram_gb(),
         "disks": machine.disks(),
-        "boot_time": machine.boot_time(world.started.timestamp()), "logged_in_username": machine.user(),
+        "boot_time": machine.boot_time(world.started.timestamp()), "logged_in_username": agent.user,
         "last_logged_in_user": machine.last_user(),
         "monitoring_type": agent.monitoring_type, "description": agent.description, "mesh_node_id": machine.mesh_node(),
         "overdue_email_alert": false, "overdue_text_alert": false,

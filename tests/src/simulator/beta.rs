@@ -97,7 +97,7 @@ impl Filter {
         let wrong = |field: &str, text: &str| Box::new(invalid(field, text));
         let choice = "Select a valid choice. That choice is not one of the available choices.";
         let set = |name: &str| call.parameter(name).filter(|value| !value.is_empty());
-        let site_known = |site: &str| site.parse().is_ok_and(|site: i64| world.sites().contains(&site));
+        let site_known = |site: &str| site.parse().is_ok_and(|site: i64| world.has_site(site));
         if set("site").is_some_and(|site| !site_known(site)) {
             return Err(wrong("site", choice));
         }
@@ -266,7 +266,7 @@ pub(super) fn clients(call: &Call) -> Response {
 /// `GET /beta/v1/client/<id>/`: here the role's scope is checked.
 pub(super) fn client(id: &str, call: &Call) -> Response {
     let world = call.shared.world();
-    let Some(client) = id.parse().ok().filter(|client| world.clients().contains(client)) else {
+    let Some(client) = id.parse().ok().filter(|client| world.has_client(*client)) else {
         return no_such("Client");
     };
     if !world.sites().any(|site| world.client_of(site) == client && call.role.sees(client, site)) {
@@ -310,7 +310,7 @@ pub(super) fn sites(call: &Call) -> Response {
 /// `GET /beta/v1/site/<id>/`
 pub(super) fn site(id: &str, call: &Call) -> Response {
     let world = call.shared.world();
-    let Some(site) = id.parse().ok().filter(|site| world.sites().contains(site)) else { return no_such("Site") };
+    let Some(site) = id.parse().ok().filter(|site| world.has_site(*site)) else { return no_such("Site") };
     let client = world.client_of(site);
     if !call.role.sees(client, site) {
         return forbidden();

@@ -125,7 +125,7 @@ pub(super) fn list(call: &Call) -> Response {
 /// `GET /clients/<id>/`: without counts of its own.
 pub(super) fn one(client: i64, call: &Call) -> Response {
     let world = call.shared.world();
-    if !world.clients().contains(&client) {
+    if !world.has_client(client) {
         return no_such("Client");
     }
     if !world.sees_client(call, client) {
@@ -149,7 +149,7 @@ pub(super) fn sites(call: &Call) -> Response {
 /// `GET /clients/sites/<id>/`
 pub(super) fn one_site(site: i64, call: &Call) -> Response {
     let world = call.shared.world();
-    if !world.sites().contains(&site) {
+    if !world.has_site(site) {
         return no_such("Site");
     }
     if !call.role.sees(world.client_of(site), site) {

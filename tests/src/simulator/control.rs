@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{Severity, Source};
 use super::alerting::Outcome;
+use super::presence::NOBODY;
 use super::server::Shared;
 use super::world::{Presence, World};
 
@@ -67,6 +68,12 @@ pub struct AgentTruth {
     pub checks: Vec<i64>,
     /// Whether its alerts call the webhook.
     pub calls_webhook: bool,
+    /// The operating system in Tactical's words.
+    pub operating_system: Option<String>,
+    /// The agent's own version.
+    pub version: String,
+    /// Who is logged in.
+    pub user: Option<String>,
 }
 
 /// Moves a running simulator; cheap to clone.
@@ -217,7 +224,7 @@ impl Control {
     /// # Errors
     /// No such agent or site.
     pub fn move_agent(&self, pk: i64, site: i64) -> Done<()> {
-        if !self.0.world().sites().contains(&site) {
+        if !self.0.world().has_site(site) {
             return Err(NoSuch::Site(site));
         }
         self.with_agent(pk, |world| world.change(pk).site = Some(site))
@@ -237,7 +244,7 @@ impl Control {
     /// No such client.
     pub fn rename_client(&self, client: i64, name: &str) -> Done<()> {
         let mut world = self.0.world();
-        if !world.clients().contains(&client) {
+        if !world.has_client(client) {
             return Err(NoSuch::Client(client));
         }
         world.renamed_clients.insert(client, name.to_owned());
@@ -276,7 +283,7 @@ fn stop(world: &mut World, pk: i64, at: DateTime<Utc>) {
     world.change(pk).presence = Some(Presence::Down { last_seen });
 }
 
-fn delete_agent(world: &mut World, pk: i64) {
+pub(super) fn delete_agent(world: &mut World, pk: i64) {
     let alerts: Vec<i64> =
         world.alerts.values().filter(|alert| alert.agent == Some(pk)).map(|alert| alert.id).collect();
     for alert in alerts {
@@ -291,12 +298,17 @@ fn reinstall_agent(world: &mut World, pk: i64) -> i64 {
     let site = world.machine(pk).map(|machine| world.site_of(&machine));
     let hardware = world.reinstalled.get(&pk).copied().unwrap_or(pk);
     delete_agent(world, pk);
-    let last = world.reinstalled.last_key_value().map_or(i64::from(world.config.agents), |(pk, _)| *pk);
-    world.reinstalled.insert(last + 1, hardware);
-    let since = world.now();
-    let change = world.change(last + 1);
+    new_agent(world, hardware, site)
+}
+
+/// An agent that has just been installed.
+pub(super) fn new_agent(world: &mut World, hardware: i64, site: Option<i64>) -> i64 {
+    world.pk_last += 1;
+    let (pk, since) = (world.pk_last, world.now());
+    world.reinstalled.insert(pk, hardware);
+    let change = world.change(pk);
     (change.site, change.presence) = (site, Some(Presence::Up { since }));
-    last + 1
+    pk
 }
 
 fn truth(world: &World, pk: i64) -> Option<AgentTruth> {
@@ -313,6 +325,9 @@ fn truth(world: &World, pk: i64) -> Option<AgentTruth> {
         maintenance: agent.maintenance,
         checks: agent.machine.checks().collect(),
         calls_webhook: agent.template,
+        operating_system: agent.machine.operating_system().map(str::to_owned),
+        version: agent.machine.version().to_owned(),
+        user: agent.user.filter(|user| user != NOBODY),
         hostname: agent.hostname,
     })
 }

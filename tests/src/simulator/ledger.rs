@@ -63,8 +63,12 @@ pub struct AlertTruth {
     pub severity: Severity,
     /// When it opened.
     pub alert_time: DateTime<Utc>,
+    /// Its text.
+    pub message: Option<String>,
     /// Whether it is snoozed now.
     pub snoozed: bool,
+    /// Whether the dashboard leaves it out.
+    pub hidden: bool,
     /// When it was resolved; absent while it is open.
     pub resolved_on: Option<DateTime<Utc>>,
     /// By whom.
@@ -125,7 +129,9 @@ impl Ledger {
             source: alert.source,
             severity: alert.severity,
             alert_time: alert.alert_time,
+            message: alert.message.clone(),
             snoozed: alert.snoozed,
+            hidden: alert.hidden,
             resolved_on: alert.resolved_on,
             resolved_by: alert.resolved_by,
             deleted_at: None,

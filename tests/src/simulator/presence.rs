@@ -37,6 +37,9 @@ impl Status {
     }
 }
 
+/// What Tactical writes where nobody is logged in.
+pub(super) const NOBODY: &str = "None";
+
 /// One agent as it is at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Agent {
@@ -44,6 +47,8 @@ pub(super) struct Agent {
     pub(super) hostname: String,
     pub(super) description: Option<String>,
     pub(super) monitoring_type: String,
+    /// Who is logged in, [`NOBODY`], or unknown.
+    pub(super) user: Option<String>,
     pub(super) site: i64,
     pub(super) client: i64,
     pub(super) site_name: String,

@@ -104,6 +104,8 @@ impl World {
             self.changes.clear();
             self.reinstalled.clear();
             self.renamed_clients.clear();
+            self.gone_clients.clear();
+            self.gone_sites.clear();
             self.away.clear();
         }
         self.runs.clear();

@@ -101,7 +101,7 @@ fn agent(agent: &Agent, path: &str) -> String {
         "description" => text(agent.description.as_deref()),
         "monitoring_type" => agent.monitoring_type.clone(),
         "maintenance_mode" => truth(agent.maintenance),
-        "logged_in_username" => text(machine.user()),
+        "logged_in_username" => text(agent.user.as_deref()),
         "last_seen" => agent.last_seen.map_or_else(|| "None".to_owned(), datetime_str),
         "site" if rest.starts_with("client") => {
             named(rest.split_once('.').map_or("", |(_, rest)| rest), agent.client, &agent.client_name)

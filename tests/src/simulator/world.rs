@@ -16,7 +16,7 @@ use super::config::{SimulatorConfig, WebhookSettings};
 use super::faults::Fault;
 use super::ledger::Ledger;
 use super::machine::{FirstSeen, Machine, home};
-use super::presence::{Agent, Status, heartbeat};
+use super::presence::{Agent, NOBODY, Status, heartbeat};
 use super::software::Program;
 use super::throttle::Throttle;
 use super::traffic::Traffic;
@@ -52,7 +52,7 @@ pub(super) enum Report {
 }
 
 /// Everything that was changed about an agent.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Change {
     pub(super) deleted: bool,
     pub(super) site: Option<i64>,
@@ -61,6 +61,8 @@ pub(super) struct Change {
     pub(super) hostname: Option<String>,
     pub(super) description: Option<String>,
     pub(super) monitoring_type: Option<String>,
+    /// Who is logged in; the inner `None` is nobody.
+    pub(super) user: Option<Option<String>>,
     pub(super) offline_after_min: Option<i64>,
     pub(super) overdue_after_min: Option<i64>,
     pub(super) report: Option<Report>,
@@ -93,7 +95,12 @@ pub(super) struct World {
     pub(super) changes: BTreeMap<i64, Change>,
     /// Agents that came after the start: pk -> number of the hardware.
     pub(super) reinstalled: BTreeMap<i64, i64>,
+    /// The newest agent's; no agent ever gets another's, whatever becomes of the server.
+    pub(super) pk_last: i64,
     pub(super) renamed_clients: HashMap<i64, String>,
+    /// Clients and sites that were deleted.
+    pub(super) gone_clients: BTreeSet<i64>,
+    pub(super) gone_sites: BTreeSet<i64>,
     /// Agents that do not check in: the outage beat looks only at these.
     pub(super) away: BTreeSet<i64>,
     pub(super) runs: BTreeMap<(i64, Source), Run>,
@@ -126,6 +133,7 @@ impl World {
             seed: config.seed,
             webhook: config.webhook.clone(),
             accounts: Accounts::standard(config.seed, now),
+            pk_last: i64::from(config.agents),
             config,
             clock,
             started: now,
@@ -133,6 +141,8 @@ impl World {
             changes: BTreeMap::new(),
             reinstalled: BTreeMap::new(),
             renamed_clients: HashMap::new(),
+            gone_clients: BTreeSet::new(),
+            gone_sites: BTreeSet::new(),
             away: BTreeSet::new(),
             runs: BTreeMap::new(),
             alerts: BTreeMap::new(),
@@ -172,13 +182,23 @@ impl World {
     }
 
     /// All client ids.
-    pub(super) fn clients(&self) -> std::ops::RangeInclusive<i64> {
-        1..=i64::from(self.config.clients.max(1))
+    pub(super) fn clients(&self) -> impl Iterator<Item = i64> + '_ {
+        (1..=i64::from(self.config.clients.max(1))).filter(|client| !self.gone_clients.contains(client))
+    }
+
+    /// Whether there is such a client.
+    pub(super) fn has_client(&self, client: i64) -> bool {
+        self.clients().any(|known| known == client)
     }
 
     /// All site ids: the first sites of all clients come first.
-    pub(super) fn sites(&self) -> std::ops::RangeInclusive<i64> {
-        1..=self.site_count()
+    pub(super) fn sites(&self) -> impl Iterator<Item = i64> + '_ {
+        (1..=self.site_count()).filter(|site| !self.gone_sites.contains(site))
+    }
+
+    /// Whether there is such a site.
+    pub(super) fn has_site(&self, site: i64) -> bool {
+        self.sites().any(|known| known == site)
     }
 
     /// The client of a site.
@@ -248,6 +268,10 @@ impl World {
             monitoring_type: change
                 .and_then(|change| change.monitoring_type.clone())
                 .unwrap_or_else(|| kind.to_owned()),
+            user: match change.and_then(|change| change.user.clone()) {
+                Some(user) => user.or_else(|| Some(NOBODY.to_owned())),
+                None => machine.user().map(str::to_owned),
+            },
             site_name: self.site_name(site),
             client_name: self.client_name(client),
             maintenance: change.is_some_and(|change| change.maintenance),
