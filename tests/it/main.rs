@@ -20,3 +20,4 @@ mod tactical;
 mod ticks;
 mod tidy;
 mod topology;
+mod week;

@@ -30,7 +30,7 @@ struct Pair {
     old_asset_id: Uuid,
 }
 
-/// Accepts an open proposal. `None`: there is no such open proposal, or one of its two assets is gone.
+/// Accepts an open proposal. `None`: there is no such open proposal, one of its two assets is gone, or the old agent is back.
 ///
 /// The next list writes what the new agent is; until then the asset looks as it did.
 ///
