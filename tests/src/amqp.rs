@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::sync::Mutex;
+
+use crate::until::DEADLINE;
 
 /// Longest handshake; an idle machine takes 10 ms.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -116,20 +119,37 @@ impl Client {
         matches!(confirmed, Confirmation::Ack(_))
     }
 
-    /// Takes everything that lies ready in a queue, in order.
+    /// Takes everything that lies ready in a queue, in order. Nobody else may take from it meanwhile.
     ///
     /// # Panics
-    /// When the broker is away or there is no such queue.
+    /// When the broker is away, there is no such queue, or its messages went elsewhere.
     pub async fn get_all(&self, queue: &str) -> Vec<Got> {
-        let channel = self.channel().await;
         let mut all = Vec::new();
-        while let Some(one) = channel
-            .basic_get(queue.into(), BasicGetOptions { no_ack: false })
-            .await
-            .unwrap_or_else(|error| panic!("get from {queue}: {error}"))
-        {
-            let one = one.delivery;
-            one.acker.ack(BasicAckOptions::default()).await.expect("the channel is open");
+        loop {
+            let ready = self.depth(queue).await.unwrap_or_else(|| panic!("there is no queue {queue}"));
+            if ready == 0 {
+                return all;
+            }
+            self.get(queue, u16::try_from(ready).unwrap_or(u16::MAX), &mut all).await;
+        }
+    }
+
+    /// Takes so many messages that lie ready; in one stream, for a question for each of thousands takes minutes.
+    async fn get(&self, queue: &str, count: u16, all: &mut Vec<Got>) {
+        let channel = self.channel().await;
+        channel.basic_qos(count, BasicQosOptions::default()).await.expect("the channel is open");
+        let (tag, none) = (ShortString::from("get"), FieldTable::default());
+        let consuming = channel.basic_consume(queue.into(), tag.clone(), BasicConsumeOptions::default(), none);
+        let mut messages = consuming.await.unwrap_or_else(|error| panic!("get from {queue}: {error}"));
+        for place in 1..=count {
+            let one = tokio::time::timeout(DEADLINE, messages.next()).await;
+            let one = one.unwrap_or_else(|_| panic!("somebody else takes from {queue}"));
+            let one = one.expect("the consumer is there").expect("the channel is open");
+            if place == count {
+                // before the acknowledgement makes room for more
+                channel.basic_cancel(tag.clone(), BasicCancelOptions::default()).await.expect("the channel is open");
+                one.acker.ack(BasicAckOptions { multiple: true }).await.expect("the channel is open");
+            }
             all.push(Got {
                 exchange: one.exchange.to_string(),
                 routing_key: one.routing_key.to_string(),
@@ -137,9 +157,8 @@ impl Client {
                 body: one.data,
             });
         }
-        // its answer says that the acknowledgements before it have arrived
+        // its answer says that the acknowledgement before it has arrived
         let _ = channel.close(200, "got all".into()).await;
-        all
     }
 
     /// Declares a durable queue of the given arguments.

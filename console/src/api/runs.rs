@@ -131,7 +131,8 @@ impl From<RunView> for Run {
 /// A part of a run: a client, a site of a large one, or the software of all devices.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Part {
-    /// clients; `client:<number>`; `site:<number>`; confirm; software; `software:agents`; alerts
+    /// clients; `client:<number>`; `site:<number>`, or `site:<number>:server` and `site:<number>:workstation`; confirm; software;
+    /// `software:agents`; alerts; `alerts:backfill`
     name: String,
     /// What a person calls it: the client's name.
     label: String,

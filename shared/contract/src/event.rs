@@ -142,3 +142,22 @@ fn id_at(at: DateTime<Utc>, parts: &[&[u8]]) -> String {
     let at = at.timestamp_micros().to_be_bytes();
     crate::id::of(&[parts, &[&at]].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rev_beyond_32_bits_stands_in_the_data_alone() {
+        let sample = include_bytes!("../golden/event/rmm.alert.opened.json");
+        let golden: CloudEvent<AlertChanged> = serde_json::from_slice(sample).expect("the sample decodes");
+        let shown = |rev: i64| {
+            let event = CloudEvent::of(AlertChanged { rev, ..golden.data.clone() }, golden.time, None);
+            let event = serde_json::to_value(&event).expect("an event is JSON");
+            (event.get("rev").cloned(), event["data"]["rev"].clone())
+        };
+        let edge = i64::from(i32::MAX);
+        assert_eq!(shown(edge), (Some(edge.into()), edge.into()));
+        assert_eq!(shown(edge + 1), (None, (edge + 1).into()));
+    }
+}

@@ -1,7 +1,7 @@
 //! How a message of a run is worked: the run's own message takes it over and plans its parts, a part's message does one step.
 //!
 //! A redelivery of the run's own message takes the run over with a new epoch, and parts of the old one do nothing more. Where
-//! the kind has but the run's own message, its one part is done with it.
+//! the kind has but the run's own message, its parts are done with it.
 
 use std::future::Future;
 

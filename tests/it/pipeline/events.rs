@@ -43,6 +43,9 @@ impl Events {
         let events: Vec<AlertChanged> = by_id.values().map(|body| event(body).data).collect();
         let keys: BTreeSet<_> = events.iter().map(|event| (event.alert_id, event.rev, event.transition)).collect();
         assert_eq!(keys.len(), events.len(), "one (alert, rev, transition) has two ids");
+        let shown: BTreeSet<_> = events.iter().map(|event| (event.alert_id, event.rev, &event.status)).collect();
+        let revs: BTreeSet<_> = events.iter().map(|event| (event.alert_id, event.rev)).collect();
+        assert_eq!(shown.len(), revs.len(), "events of one revision show two states");
         let opened = events.iter().filter(|event| event.transition == Transition::Opened);
         let opened: Vec<Uuid> = opened.map(|event| event.alert_id).collect();
         assert_eq!(opened.iter().collect::<BTreeSet<_>>().len(), opened.len(), "an alert was opened twice");

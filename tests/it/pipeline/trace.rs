@@ -49,6 +49,9 @@ async fn one_trace_leads_from_the_webhook_to_the_sql_statement() {
     let event = events.take(fleet.amqp()).await.remove(0);
     let Some(AMQPValue::LongString(traceparent)) = event.header("traceparent") else { panic!("no traceparent") };
     assert!(traceparent.to_string().contains(trace_id.as_str()), "{traceparent} is another trace");
+    let body: serde_json::Value = serde_json::from_slice(&event.body).expect("an event is JSON");
+    let attribute = body["traceparent"].as_str().expect("a webhook caused it");
+    assert!(attribute.contains(trace_id.as_str()), "{attribute} is another trace");
     fleet.until_idle().await;
 }
 

@@ -125,7 +125,7 @@ async fn a_steps_message_that_comes_twice_makes_no_agent_count_twice() {
 }
 
 #[tokio::test]
-async fn an_agent_that_never_answers_costs_a_walk_five_seconds() {
+async fn an_agent_that_never_answers_keeps_nobody_from_being_read_and_no_step_is_taken_twice() {
     let fleet = walking(30, 1_000).await;
     let (_, agent_id) = windows_agents(&fleet).remove(2);
     fault(&fleet, &format!("/software/{agent_id}/"), FaultKind::Held, None);

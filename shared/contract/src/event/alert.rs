@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Data, Field};
-use crate::id;
+use super::{Data, Field, id_at};
 
 /// A change of an alert's visible state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,15 +100,9 @@ impl Data for AlertChanged {
         Some(self.rev)
     }
 
-    /// The same (alert, rev, transition) has the same id for ever, whenever it is told.
-    fn event_id(&self, _at: DateTime<Utc>) -> String {
-        let rev = self.rev.to_be_bytes();
-        id::of(&[
-            b"rmm.alert",
-            self.tenant.as_bytes(),
-            self.alert_id.as_bytes(),
-            &rev,
-            self.transition.as_str().as_bytes(),
-        ])
+    /// The time tells what was before a removal from what came after it: the revision begins anew then, and the alert stays.
+    fn event_id(&self, at: DateTime<Utc>) -> String {
+        let (alert, rev) = (self.alert_id.as_bytes(), self.rev.to_be_bytes());
+        id_at(at, &[self.event_type().as_bytes(), self.tenant.as_bytes(), alert, &rev])
     }
 }

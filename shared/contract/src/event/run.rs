@@ -31,7 +31,7 @@ data! {
         pub run_id: Uuid,
         /// What was read: `clients`, `devices`, `software` or `alerts`.
         pub kind: String,
-        /// `completed`; `partial`: some parts failed; `failed`: nothing was read.
+        /// `completed`; `partial`: some parts failed; `failed`: no part was done.
         pub state: String,
         /// Who asked for it.
         pub requested_by: String,

@@ -6,11 +6,11 @@ use contract::event::{AssetChange, AssetChanged};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::Batch;
 use super::current::Rows;
 use super::decide::Written;
 use super::fields::Extension;
 use super::write::Writes;
-use super::{Batch, Device};
 use crate::Error;
 use crate::error::Attempt;
 use crate::outbox::{self, NewRow};
@@ -125,7 +125,7 @@ pub(super) async fn write(
             asset_type: Some(written.face.kind.as_str().to_owned()),
             client_id: Some(written.face.client_id),
             external_client_id: Some(batch.external_client_id.clone()),
-            site: Device::clone(device).site,
+            site: device.site.clone(),
             serial_number: written.face.serial_number.clone(),
             is_missing: false,
             changed: told.changed,

@@ -1,6 +1,8 @@
 //! Alerts as the operators' API shows them.
 
 use chrono::{DateTime, Utc};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef, Postgres};
 use uuid::Uuid;
 
 use crate::hook::PROVIDER;
@@ -73,6 +75,27 @@ pub struct Alert {
     pub last_occurrence_at: Option<DateTime<Utc>>,
     /// When the row was changed last.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A time that somebody else may have written: none where it is no time.
+struct Loose(Option<DateTime<Utc>>);
+
+impl sqlx::Type<Postgres> for Loose {
+    fn type_info() -> PgTypeInfo {
+        <str as sqlx::Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> sqlx::Decode<'r, Postgres> for Loose {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        <&str as sqlx::Decode<Postgres>>::decode(value).map(|text| Self(text.parse().ok()))
+    }
+}
+
+impl From<Loose> for Option<DateTime<Utc>> {
+    fn from(loose: Loose) -> Self {
+        loose.0
+    }
 }
 
 /// One page of a tenant's alerts, the newest first: at most `rows_max`, those after `after`.

@@ -227,8 +227,10 @@ async fn an_alert_says_what_a_person_did_to_it_in_tactical() {
     let until = "'{\"snoozed\": true, \"snoozed_until\": \"2026-12-01T00:00:00.000000Z\"}'";
     assert_eq!(shown(until).await, (true, Some("2026-12-01T00:00:00+00:00".to_owned()), false));
     // somebody else's words
-    let odd = "'{\"snoozed\": \"yes\", \"snoozed_until\": \"soon\", \"hidden\": 1}'";
-    assert_eq!(shown(odd).await, (false, None, false));
+    for odd in ["\"soon\"", "\"2026-02-30T00:00:00.000000Z\"", "7", "[\"2026-12-01T00:00:00.000000Z\"]"] {
+        let odd = format!("'{{\"snoozed\": \"yes\", \"snoozed_until\": {odd}, \"hidden\": 1}}'");
+        assert_eq!(shown(&odd).await, (false, None, false), "{odd}");
+    }
 }
 
 #[tokio::test]
