@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::{PgConnection, PgPoolCopyExt as _};
 use store::device::{self, Batch, Device, DeviceType, Outcome, Source, Status};
-use store::testing::{TestDatabase, wal_bytes};
+use store::organization::{self, Decision, Patch};
+use store::testing::{TestDatabase, entry, wal_bytes};
 use uuid::Uuid;
 
 /// Rows of a batch, as the sync-worker's.
@@ -112,6 +113,32 @@ async fn main() {
     let (took, wal) = wal_bytes(&database, false, sync(&database, &devices, now + TimeDelta::hours(1))).await;
     report("frozen", count, took);
     println!("  {} bytes and {} updates in all", wal.bytes, wal.hot_updates + wal.cold_updates);
+    decide(&database, count).await;
+}
+
+/// What a person decides about all devices at once, in one transaction: their client is another one of the PSA's, and then the
+/// server behind the connection is another one.
+async fn decide(database: &TestDatabase, count: usize) {
+    let (store, other) = (database.store(), Uuid::from_u128(4));
+    let mapping_id = Uuid::from_u128(5);
+    let sql = format!(
+        "insert into clients (tenant, client_id, client_name) values ('{TENANT}', '{other}', 'Beta');
+         update rmm_organization_mappings set mapping_id = '{mapping_id}' where tenant = '{TENANT}';
+         insert into muster.connection (tenant, integration_id) values ('{TENANT}', '{INTEGRATION}') on conflict do nothing;
+         update muster.connection set held_at = now(), held = '{{}}' where tenant = '{TENANT}'"
+    );
+    database.execute(&sql).await;
+    let began = Instant::now();
+    let patch = Patch { client_id: Some(Some(other)), ..Patch::default() };
+    let patched = organization::patch(&store, TENANT, mapping_id, patch, &entry("mapping.changed")).await;
+    let moved = patched.expect("it is written").map(|patched| patched.moved);
+    report("mapped to another client", count, began.elapsed());
+    assert_eq!(moved, Some(count as u64));
+    let began = Instant::now();
+    let entry = entry("connection.confirmed");
+    let confirmed = organization::confirm(&store, TENANT, INTEGRATION, Decision::Other, None, &entry).await;
+    assert!(confirmed.expect("it is written"));
+    report("another server confirmed", count, began.elapsed());
 }
 
 fn report(what: &str, count: usize, took: Duration) {
