@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use store::Store;
-use store::schedule::{self, Tick};
+use store::schedule::{self, ROWS_MAX, Tick};
 use telemetry::metric;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Ticks;
@@ -16,12 +17,16 @@ use crate::config::Ticks;
 /// Longest pause after failed looks: Postgres is back in 5 s after a restart. It begins with the pause between two looks.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How often it is asked whether the database's clock was set back, which nobody says.
+const CLOCK_EVERY: Duration = Duration::from_secs(60);
+
 /// Looks for what is due until `cancel`. Dropped in a look, it has taken nothing.
 pub(crate) async fn run(store: Store, settings: Ticks, cancel: CancellationToken) {
     let period = Duration::from_millis(settings.tick_period_ms);
     let mut failure_pause = period.min(FAILURE_PAUSE_MAX);
+    let mut clock_at = Instant::now();
     loop {
-        let pause = match schedule::tick(&store, settings.tick_rows_max).await {
+        let pause = match look(&store, settings.tick_rows_max, &mut clock_at).await {
             Ok(ticks) => {
                 failure_pause = period.min(FAILURE_PAUSE_MAX);
                 ticks.iter().for_each(tell);
@@ -40,6 +45,20 @@ pub(crate) async fn run(store: Store, settings: Ticks, cancel: CancellationToken
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// One look. `clock_at`: when the database's clock is to be minded next.
+async fn look(store: &Store, rows_max: u32, clock_at: &mut Instant) -> Result<Vec<Tick>, store::Error> {
+    if Instant::now() >= *clock_at {
+        let moved = schedule::follow_clock(store).await?;
+        if moved > 0 {
+            tracing::warn!("the database's clock was set back: {moved} schedules that were due later go on by it");
+        }
+        if moved < u64::from(ROWS_MAX) {
+            *clock_at = Instant::now() + CLOCK_EVERY;
+        }
+    }
+    schedule::tick(store, rows_max).await
 }
 
 fn tell(tick: &Tick) {

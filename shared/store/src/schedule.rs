@@ -14,6 +14,7 @@
 
 mod attention;
 mod list;
+mod make;
 mod patch;
 mod tick;
 
@@ -22,8 +23,9 @@ use crate::run::Kind;
 pub use attention::{ATTENTION_AFTER, ATTENTION_FAILURES, PROBE_EVERY};
 pub(crate) use attention::{note_end, probe_now};
 pub use list::{Failing, Schedule, list};
+pub(crate) use make::make_missing;
 pub use patch::{INTERVAL_S_MAX, INTERVAL_S_MIN, Patch, PatchEnd, patch};
-pub use tick::{Outcome, ROWS_MAX, Tick, WISH_AFTER, tick};
+pub use tick::{Outcome, ROWS_MAX, Tick, WISH_AFTER, follow_clock, tick};
 
 /// The default interval of devices by the size of the fleet: up to so many agents, in seconds. What is larger takes
 /// [`DEVICES_LARGE_S`]. Status is as old as the last look, so small fleets, which cost little, are read often.

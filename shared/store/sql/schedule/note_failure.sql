@@ -1,10 +1,14 @@
--- Counts a failure that needs a person. $4: its cause; another one than before begins anew. With $5 of them over $6 seconds
+-- Counts a failure that needs a person. $4: its cause; another one than before begins anew, where "another" is more than
+-- other numbers: a cause may say how many devices were listed, or how long ago a certificate ended. With $5 of them over $6 seconds
 -- the schedule slows down to one tick in $7 seconds.
 with counted as (
     select s.tenant, s.integration_id, s.kind,
-        case when s.failing_cause = $4 then s.failing_count + 1 else 1 end as failing_count,
-        case when s.failing_cause = $4 then s.failing_since else now() end as failing_since
+        case when w.is_same then s.failing_count + 1 else 1 end as failing_count,
+        case when w.is_same then s.failing_since else now() end as failing_since
     from muster.schedule s
+    cross join lateral (
+        select regexp_replace(s.failing_cause, '[0-9]+', '0', 'g') = regexp_replace($4, '[0-9]+', '0', 'g') as is_same
+    ) w
     where s.tenant = $1 and s.integration_id = $2 and s.kind = $3
 )
 update muster.schedule s

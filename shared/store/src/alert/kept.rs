@@ -25,8 +25,12 @@ pub(crate) struct Wishes {
     reconciles: Vec<(Uuid, Uuid)>,
 }
 
-/// Keeps what is odd. A redelivery finds its row and asks for nothing.
-pub(crate) async fn keep(connection: &mut PgConnection, facts: &[Fact]) -> Result<Wishes, Error> {
+/// Keeps what is odd. A redelivery finds its row and asks for nothing, and where there is no API nobody could be asked.
+pub(crate) async fn keep(
+    connection: &mut PgConnection,
+    facts: &[Fact],
+    has_api: impl Fn(&Fact) -> bool,
+) -> Result<Wishes, Error> {
     let mut wishes = Wishes::default();
     if facts.is_empty() {
         return Ok(wishes);
@@ -40,11 +44,11 @@ pub(crate) async fn keep(connection: &mut PgConnection, facts: &[Fact]) -> Resul
         for odd in fact.odd.iter().filter(|odd| odd.is_finding()) {
             wishes.findings.push(Finding { tenant, integration_id, finding: odd.as_str(), seen_at: fact.at });
         }
-        let is_hint = fact.odd.contains(&Odd::Hint);
-        if fact.needs_fetch || is_hint {
+        let (is_hint, has_api) = (fact.odd.contains(&Odd::Hint), has_api(fact));
+        if has_api && (fact.needs_fetch || is_hint) {
             wishes.reconciles.push((tenant, integration_id));
         }
-        if fact.needs_fetch && fact.number.as_deref().and_then(number).is_some() {
+        if has_api && fact.needs_fetch && fact.number.as_deref().and_then(number).is_some() {
             wishes.fetches.push(fact.clone());
         }
         if is_hint && !fact.agent_id.is_empty() {

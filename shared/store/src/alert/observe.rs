@@ -320,8 +320,7 @@ pub(super) async fn finish(
     odd: &[Fact],
     has_api: impl Fn(&Fact) -> bool,
 ) -> Result<u64, Error> {
-    let mut wishes = kept::keep(connection, odd).await?;
-    wishes.fetches.retain(has_api);
+    let wishes = kept::keep(connection, odd, has_api).await?;
     let mut refreshes = wishes.refreshes.clone();
     refreshes.extend(changes.iter().flat_map(|change| change.refreshes.iter().cloned()));
     refreshes.retain(|(_, _, agent_id)| !agent_id.is_empty());

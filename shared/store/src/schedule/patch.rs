@@ -28,7 +28,7 @@ pub struct Patch {
 pub enum PatchEnd {
     /// It is as was asked for.
     Changed,
-    /// The tenant has no connection.
+    /// The tenant has no connection, or what was left of one has no schedules.
     NotConnected,
 }
 
@@ -49,10 +49,18 @@ pub async fn patch(store: &Store, tenant: Uuid, kind: Kind, patch: &Patch, entry
         let integration_id = integration_id.fetch_optional(&mut *transaction).await.attempt(what.clone())?;
         let Some(integration_id) = integration_id else { return Ok(PatchEnd::NotConnected) };
         // a connection is locked before its schedules
-        let Some(locked) = lock::connection(&mut transaction, tenant, integration_id).await? else {
+        if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
             return Ok(PatchEnd::NotConnected);
-        };
-        sqlx::query_file!(
+        }
+        // AlgaPSA switches it without our lock: its row stays as it is until the schedule has followed
+        let is_active = sqlx::query_scalar!(
+            r#"select coalesce(is_active, false) as "is_active!" from rmm_integrations
+               where tenant = $1 and integration_id = $2 for share"#,
+            tenant,
+            integration_id
+        );
+        let is_active = is_active.fetch_optional(&mut *transaction).await.attempt(what.clone())?;
+        let patched = sqlx::query_file!(
             "sql/schedule/patch.sql",
             tenant,
             integration_id,
@@ -60,12 +68,15 @@ pub async fn patch(store: &Store, tenant: Uuid, kind: Kind, patch: &Patch, entry
             patch.interval_s.is_some(),
             patch.interval_s.flatten(),
             patch.is_enabled,
-            locked.is_active,
+            is_active == Some(true),
             i32::try_from(PROBE_EVERY.as_secs()).expect("an hour fits")
         )
         .execute(&mut *transaction)
         .await
         .attempt(what.clone())?;
+        if patched.rows_affected() == 0 {
+            return Ok(PatchEnd::NotConnected);
+        }
         audit::insert(&mut transaction, entry).await?;
         transaction.commit().await.attempt(what.clone())?;
         Ok(PatchEnd::Changed)

@@ -101,6 +101,21 @@ pub async fn tick(store: &Store, rows_max: u32) -> Result<Vec<Tick>, Error> {
     store.within("take due schedules", store.work_ends(), work).await
 }
 
+/// Lets schedules go on by the clock that the database has now, where it was set back: their next slots would lie as far ahead
+/// as it was set back. How many; as many as [`ROWS_MAX`]: there may be more.
+///
+/// # Errors
+/// What the database said.
+pub async fn follow_clock(store: &Store) -> Result<u64, Error> {
+    let moved = sqlx::query_file!("sql/schedule/follow_clock.sql", probe_s(), i64::from(ROWS_MAX));
+    let moved = store.run("look whether the database's clock was set back", moved.execute(store.pool())).await?;
+    Ok(moved.rows_affected())
+}
+
+fn probe_s() -> i32 {
+    i32::try_from(PROBE_EVERY.as_secs()).expect("an hour fits")
+}
+
 fn ask((tick, _): &(Tick, Option<Open>)) -> Ask {
     Ask { tenant: tick.tenant, integration_id: tick.integration_id, kind: tick.kind, slot: Some(tick.slot) }
 }
@@ -141,10 +156,9 @@ async fn take(connection: &mut PgConnection, rows_max: u32) -> Result<Due, Error
 }
 
 async fn advance(connection: &mut PgConnection, due: &Due) -> Result<Vec<(Tick, Option<Open>)>, Error> {
-    let probe_s = i32::try_from(PROBE_EVERY.as_secs()).expect("an hour fits");
     let first_s = i32::try_from(FIRST_WITHIN.as_secs()).expect("an hour fits");
     let rows =
-        sqlx::query_file!("sql/schedule/advance.sql", &due.tenants, &due.integrations, &due.kinds, probe_s, first_s);
+        sqlx::query_file!("sql/schedule/advance.sql", &due.tenants, &due.integrations, &due.kinds, probe_s(), first_s);
     let rows = rows.fetch_all(connection).await.attempt("move the schedules that are due")?;
     let judged = rows.into_iter().filter_map(|row| {
         let open = row.open_run_id.zip(row.open_moved_at).map(|(run_id, moved_at)| Open { run_id, moved_at });

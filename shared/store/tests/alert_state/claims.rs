@@ -238,6 +238,10 @@ async fn without_an_api_agent_type_and_check_name_the_alert_and_a_later_open_reo
     world.observe(&[fact(Said::Open, 9)]).await;
     assert_eq!(world.row().await.status, "active");
     assert_eq!(world.heard().await, [(2, Opened), (4, Resolved), (6, Reopened)]);
+    let salvaged = Fact { needs_fetch: true, odd: vec![Odd::Salvaged], ..fact(Said::Open, 12) };
+    world.observe(&[salvaged]).await;
+    assert_eq!(world.number("select count(*) from muster.alert_raw").await, 1, "its bytes are kept");
+    assert_eq!(world.number("select count(*) from muster.reconcile_wish").await, 0, "nobody can be asked");
 }
 
 #[tokio::test]

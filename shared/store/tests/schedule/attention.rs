@@ -43,6 +43,21 @@ async fn three_equal_failures_over_ten_minutes_slow_the_ticks_down_to_one_an_hou
 }
 
 #[tokio::test]
+async fn a_cause_that_counts_something_is_the_same_one_with_other_numbers() {
+    let world = World::new().await;
+    world.fail(Kind::Alerts, "Tactical lists 41 devices where its clients have 120: no alert was resolved").await;
+    world.pass(600).await;
+    world.fail(Kind::Alerts, "Tactical lists 9 devices where its clients have 120: no alert was resolved").await;
+    let last = "Tactical lists 107 devices where its clients have 1200: no alert was resolved";
+    world.fail(Kind::Alerts, last).await;
+    let failing = world.schedule(Kind::Alerts).await.failing.unwrap();
+    assert_eq!((failing.cause.as_str(), failing.count), (last, 3), "the last one is shown");
+    assert!(failing.attention_at.is_some());
+    world.fail(Kind::Alerts, "Tactical lists 107 devices where the poll before saw 1200: no alert was resolved").await;
+    assert_eq!(world.schedule(Kind::Alerts).await.failing.unwrap().count, 1, "another cause is another one");
+}
+
+#[tokio::test]
 async fn a_tactical_that_is_being_updated_for_nine_minutes_silences_no_tenant() {
     let world = World::new().await;
     for _ in 0..8 {

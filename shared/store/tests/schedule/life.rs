@@ -1,6 +1,6 @@
 //! Schedules are made with their connection, tick while it is active, and keep what a person has set.
 
-use store::connection::{self, AuthMode, Save};
+use store::connection::{self, AuthMode, Save, TestNote};
 use store::migrate;
 use store::run::Kind;
 use store::schedule::{self, Patch};
@@ -66,6 +66,34 @@ async fn a_disconnect_ends_the_ticks_and_keeps_what_a_person_has_set() {
     assert_eq!(world.schedule(Kind::Clients).await.next_due_at, None, "what was switched off stays so");
     world.run("delete from rmm_integrations").await;
     assert_eq!(world.number("select count(*) from muster.schedule").await, 0);
+}
+
+/// A removal may have taken them while somebody switched the connection on.
+#[tokio::test]
+async fn an_active_connection_without_schedules_gets_them_where_it_is_connected_or_tested() {
+    let world = World::new().await;
+    for is_tested in [false, true] {
+        world.run("delete from muster.schedule; delete from muster.connection").await;
+        if is_tested {
+            let note = TestNote {
+                tenant: world.tenant,
+                integration_id: world.integration_id,
+                revision: 0,
+                instance_url: "https://api.example.com",
+                is_success: true,
+                server_version: None,
+                clients_visible: None,
+                agents_visible: None,
+            };
+            let is_active = connection::note_test(&world.store, &note, &entry()).await.unwrap();
+            assert_eq!(is_active, Some(true));
+        } else {
+            connect(&world.store, world.tenant).await;
+        }
+        let schedules = schedule::list(&world.store, world.tenant).await.unwrap();
+        assert_eq!(schedules.len(), Kind::ALL.len(), "tested: {is_tested}");
+        assert!(schedules.iter().all(|it| it.next_due_at.is_some()));
+    }
 }
 
 /// What AlgaPSA gets wrong: saving the form wipes the schedules.

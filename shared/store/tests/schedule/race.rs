@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use store::run::Kind;
-use store::schedule::{self, Outcome, ROWS_MAX};
+use store::schedule::{self, Outcome, Patch, PatchEnd, ROWS_MAX};
 use uuid::Uuid;
 
 use crate::world::{World, connect, entry};
@@ -126,4 +126,64 @@ async fn ticks_and_disconnects_at_once_end_in_no_deadlock_and_no_run_of_what_is_
         connect(&world.store, world.tenant).await;
     }
     tokio::time::timeout(DEADLINE, ticking).await.unwrap().unwrap();
+}
+
+/// Statements of AlgaPSA's own, which knows no lock of ours.
+async fn switched_on(world: &World) -> sqlx::postgres::PgConnection {
+    let mut algapsa = world.database.connect().await;
+    sqlx::raw_sql("begin; update rmm_integrations set is_active = true").execute(&mut algapsa).await.unwrap();
+    algapsa
+}
+
+/// Waits until so many sessions wait for a lock.
+async fn waiting(world: &World, sessions: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let reached = async {
+        while world.number(waiting).await != sessions {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, reached).await.unwrap();
+}
+
+fn patching(world: &World) -> tokio::task::JoinHandle<Result<PatchEnd, store::Error>> {
+    let (store, tenant) = (world.database.second_store(), world.tenant);
+    let hourly = Patch { interval_s: Some(Some(3_600)), is_enabled: None };
+    tokio::spawn(async move { schedule::patch(&store, tenant, Kind::Devices, &hourly, &entry()).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_beside_a_connection_that_is_switched_on_lets_it_tick_in_either_order() {
+    let world = World::new().await;
+    for is_patch_first in [false, true] {
+        world.run("update rmm_integrations set is_active = false").await;
+        assert_eq!(world.schedule(Kind::Devices).await.next_due_at, None);
+        let patched = if is_patch_first {
+            // it has looked whether the connection is active, and waits for its schedule
+            let mut held = world.database.connect().await;
+            let hold = "begin; select from muster.schedule where kind = 'devices' for update";
+            sqlx::raw_sql(hold).execute(&mut held).await.unwrap();
+            let patching = patching(&world);
+            waiting(&world, 1).await;
+            let switching = tokio::spawn({
+                let pool = world.pool.clone();
+                async move { sqlx::raw_sql("update rmm_integrations set is_active = true").execute(&pool).await }
+            });
+            waiting(&world, 2).await;
+            sqlx::raw_sql("rollback").execute(&mut held).await.unwrap();
+            tokio::time::timeout(DEADLINE, switching).await.unwrap().unwrap().unwrap();
+            tokio::time::timeout(DEADLINE, patching).await.unwrap().unwrap().unwrap()
+        } else {
+            let mut algapsa = switched_on(&world).await;
+            let patching = patching(&world);
+            waiting(&world, 1).await;
+            sqlx::raw_sql("commit").execute(&mut algapsa).await.unwrap();
+            tokio::time::timeout(DEADLINE, patching).await.unwrap().unwrap().unwrap()
+        };
+        assert_eq!(patched, PatchEnd::Changed);
+        let schedule = world.schedule(Kind::Devices).await;
+        assert_eq!(schedule.interval_s, Some(3_600));
+        assert!(schedule.next_due_at.is_some(), "the patch comes first: {is_patch_first}");
+    }
 }

@@ -27,6 +27,7 @@ async fn the_gateways_statements_need_no_rights_but_those_that_are_documented() 
         drop(hook::listen(&gateway).await?);
         gateway.database_now().await?;
         world.run("insert into muster.reconcile_wish select tenant, integration_id, now() from rmm_integrations").await;
+        schedule::follow_clock(&gateway).await?;
         let mut ticks = schedule::tick(&gateway, ROWS_MAX).await?;
         for kind in [Kind::Clients, Kind::Devices, Kind::Software] {
             world.due(kind).await;

@@ -92,9 +92,33 @@ async fn a_run_whose_slot_lies_ahead_of_the_clock_stops_no_tick() {
     let world = World::new().await;
     assert_eq!(world.tick_of(Kind::Alerts).await, Outcome::Started);
     world.succeed(Kind::Alerts).await;
-    // the database's clock was set back by an hour since
     world.run("update muster.run set slot = now() + interval '1 hour'").await;
     assert_eq!(world.tick_of(Kind::Alerts).await, Outcome::Started);
+}
+
+#[tokio::test]
+async fn a_database_whose_clock_was_set_back_ticks_on_by_the_clock_that_it_has_now() {
+    let world = World::new().await;
+    for kind in [Kind::Alerts, Kind::Clients] {
+        assert_eq!(world.tick_of(kind).await, Outcome::Started);
+        world.succeed(kind).await;
+    }
+    // as a server that takes over with a clock a day behind finds it
+    world
+        .run(
+            "update muster.run set slot = slot + interval '1 day';
+             update muster.schedule set last_slot = last_slot + interval '1 day',
+                next_due_at = next_due_at + interval '1 day' where last_slot is not null",
+        )
+        .await;
+    assert_eq!(schedule::follow_clock(&world.store).await.unwrap(), 2);
+    assert_eq!(schedule::follow_clock(&world.store).await.unwrap(), 0, "what lies within its step stays");
+    assert!(world.tick().await.is_empty(), "nothing is due at once");
+    let soon = "select count(*) from muster.schedule where kind in ('alerts', 'clients')
+                and next_due_at = muster.next_slot(now(), default_interval_s, phase_s)";
+    assert_eq!(world.number(soon).await, 2);
+    world.run("insert into muster.reconcile_wish select tenant, integration_id, now() from rmm_integrations").await;
+    assert_eq!(world.tick().await[0].outcome, Outcome::Started, "a wish is heard although the last look is to come");
 }
 
 #[tokio::test]
@@ -161,6 +185,50 @@ async fn a_wish_for_a_look_at_the_alerts_is_heard_at_once_and_not_more_often_tha
     let off = Patch { interval_s: None, is_enabled: Some(false) };
     schedule::patch(&world.store, tenant, Kind::Alerts, &off, &entry()).await.unwrap();
     assert!(world.tick().await.is_empty(), "what is switched off hears no wish");
+}
+
+/// What stands in the way, and what takes it away again.
+const IN_THE_WAY: [(&str, &str, &str); 3] = [
+    (
+        "suspended",
+        "update tenants set suspended_at = now() where tenant = $t",
+        "update tenants set suspended_at = null where tenant = $t",
+    ),
+    (
+        "held",
+        "update muster.connection set held_at = now(), held = '{}' where tenant = $t",
+        "update muster.connection set held_at = null, held = null where tenant = $t",
+    ),
+    (
+        "incomplete",
+        "update rmm_integrations set instance_url = null where tenant = $t",
+        "update rmm_integrations set instance_url = 'https://a.b' where tenant = $t",
+    ),
+];
+
+#[tokio::test]
+async fn a_wish_that_no_run_can_fulfil_waits_and_stands_in_no_other_ones_way() {
+    let world = World::new().await;
+    let others: Vec<Uuid> = (1..=3).map(|n| Uuid::from_u128(100 + n)).collect();
+    for (other, (_, blocks, _)) in others.iter().zip(IN_THE_WAY) {
+        connect(&world.store, *other).await;
+        world.run(&blocks.replace("$t", &format!("'{other}'"))).await;
+    }
+    world.settle().await;
+    // the healthy one's is the last, behind as many as a look takes
+    world
+        .run("insert into muster.reconcile_wish select tenant, integration_id, now() - interval '1 h' from rmm_integrations")
+        .await;
+    world.run(&format!("update muster.reconcile_wish set wished_at = now() where tenant = '{}'", world.tenant)).await;
+    let ticks = schedule::tick(&world.store, 3).await.unwrap();
+    assert_eq!((ticks.len(), ticks[0].tenant, ticks[0].outcome), (1, world.tenant, Outcome::Started));
+    assert!(world.tick().await.is_empty(), "nothing is looked at in vain, look after look");
+    for (other, (name, _, frees)) in others.iter().zip(IN_THE_WAY) {
+        world.run(&frees.replace("$t", &format!("'{other}'"))).await;
+        let ticks = world.tick().await;
+        let told: Vec<_> = ticks.iter().map(|tick| (tick.tenant, tick.outcome)).collect();
+        assert_eq!(told, [(*other, Outcome::Started)], "{name}: it is heard as soon as it can be");
+    }
 }
 
 #[tokio::test]
