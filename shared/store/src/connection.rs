@@ -19,6 +19,7 @@ use crate::{Error, Store, origin};
 pub use login::{Login, LoginBy, LoginClaim, LoginEnd, LoginRules, claim_login, finish_login};
 pub(crate) use save::save_in;
 pub use save::{Save, SaveEnd, Saved, save};
+pub(crate) use state::end_claims;
 pub use state::{TestNote, disconnect, note_test};
 
 /// How Muster says to Tactical who it is. `rmm_integrations.settings->>'auth_mode'`, AlgaPSA's words.
@@ -195,7 +196,7 @@ async fn lock(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid)
 }
 
 /// The id of a tenant's connection, in the caller's transaction.
-async fn integration_of(connection: &mut PgConnection, tenant: Uuid) -> Result<Option<Uuid>, Error> {
+pub(crate) async fn integration_of(connection: &mut PgConnection, tenant: Uuid) -> Result<Option<Uuid>, Error> {
     sqlx::query_scalar!(
         "select integration_id from rmm_integrations where tenant = $1 and provider = $2",
         tenant,

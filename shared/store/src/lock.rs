@@ -84,7 +84,8 @@ impl Locked {
     }
 }
 
-/// Takes the lock until the transaction ends; `None`: the tenant has no such connection.
+/// Takes the lock until the transaction ends; `None`: the tenant has no such connection, or one that is not active and has no
+/// row of ours, as a removal leaves it: who only looks at it does not bring the row back.
 pub(crate) async fn connection(
     connection: &mut PgConnection,
     tenant: Uuid,
@@ -92,10 +93,10 @@ pub(crate) async fn connection(
 ) -> Result<Option<Locked>, Error> {
     let what = || format!("lock connection {integration_id}");
     if !take(connection, tenant, integration_id).await.attempt(what())? {
-        // an adopted connection has no row of ours yet
+        // an active one that was adopted may have no row of ours yet
         sqlx::query!(
             "insert into muster.connection (tenant, integration_id)
-             select tenant, integration_id from rmm_integrations where tenant = $1 and integration_id = $2
+             select tenant, integration_id from rmm_integrations where tenant = $1 and integration_id = $2 and is_active
              on conflict (tenant, integration_id) do nothing",
             tenant,
             integration_id

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
 use crate::hook::PROVIDER;
-use crate::{Error, Store};
+use crate::{Error, Store, connection, lock};
 
 /// The audit's word for it.
 pub const ACTION: &str = "tenant.remove";
@@ -32,7 +32,7 @@ const PASSES_MAX: u32 = 10;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at them.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often a batch that met somebody's lock is tried.
+/// How often what met somebody's lock is tried.
 const TRIES_MAX: u32 = 5;
 
 /// Muster's tables with rows of tenants, in the order in which they are emptied: who could still open a door, what
@@ -158,7 +158,13 @@ pub async fn preview(store: &Store, tenant: Uuid, with_algapsa_rows: bool) -> Re
 /// # Errors [`Error::Data`] where a table that we do not know refers to a row of AlgaPSA's; [`Error::Refused`] where
 /// something goes on writing; otherwise what the database said. Nothing that was done is undone.
 pub async fn remove(store: &Store, tenant: Uuid, with_algapsa_rows: bool, actor: &str) -> Result<Vec<Rows>, Error> {
-    let mut all = close(store, tenant, with_algapsa_rows, actor).await?;
+    let mut tries = 0;
+    let mut all = loop {
+        let closed = close(store, tenant, with_algapsa_rows, actor).await;
+        if !is_tried_again(&closed, &mut tries) {
+            break closed?;
+        }
+    };
     for _ in 0..PASSES_MAX {
         wait_for_others(store).await?;
         let mut found = 0;
@@ -180,20 +186,27 @@ pub async fn remove(store: &Store, tenant: Uuid, with_algapsa_rows: bool, actor:
     })
 }
 
-/// Switches the connection off, closes the doors and notes who asked, in one transaction.
+/// Switches the connection off, closes the doors and notes who asked, in one transaction. A test or a login that is under way
+/// counts for nothing once it ends.
 async fn close(store: &Store, tenant: Uuid, with_algapsa_rows: bool, actor: &str) -> Result<Vec<Rows>, Error> {
     let what = format!("switch off what belongs to tenant {tenant}");
     let work = async {
         let mut transaction = store.pool().begin().await.attempt(what.clone())?;
-        let switched = sqlx::query_scalar!(
+        let integration_id = connection::integration_of(&mut transaction, tenant).await?;
+        if let Some(integration_id) = integration_id {
+            lock::connection(&mut transaction, tenant, integration_id).await?;
+            connection::end_claims(&mut transaction, tenant, integration_id).await.attempt(what.clone())?;
+        }
+        sqlx::query!(
             "update rmm_integrations
              set is_active = false, sync_status = 'pending', sync_error = null, updated_at = now()
-             where tenant = $1 and provider = $2
-             returning integration_id",
+             where tenant = $1 and provider = $2",
             tenant,
             PROVIDER
-        );
-        let switched = switched.fetch_optional(&mut *transaction).await.attempt(what.clone())?;
+        )
+        .execute(&mut *transaction)
+        .await
+        .attempt(what.clone())?;
         let mut all = Vec::new();
         for table in DOORS {
             let sql = format!("delete from {table} where tenant = $1");
@@ -204,7 +217,7 @@ async fn close(store: &Store, tenant: Uuid, with_algapsa_rows: bool, actor: &str
             tenant: Some(tenant),
             actor: actor.to_owned(),
             action: ACTION,
-            subject: switched.map(|integration_id| integration_id.to_string()),
+            subject: integration_id.map(|integration_id| integration_id.to_string()),
             detail: json!({"with_algapsa_rows": with_algapsa_rows}),
         };
         audit::insert(&mut transaction, &entry).await?;
@@ -271,11 +284,16 @@ async fn batch(store: &Store, tenant: Uuid, table: &str, sql: &str) -> Result<u6
     let mut tries = 0;
     loop {
         let done = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(tenant).execute(store.pool());
-        match store.run(format!("remove rows of {table}"), done).await {
-            Err(Error::Contention { .. }) if tries < TRIES_MAX => tries += 1,
-            done => return done.map(|done| done.rows_affected()),
+        let done = store.run(format!("remove rows of {table}"), done).await;
+        if !is_tried_again(&done, &mut tries) {
+            return done.map(|done| done.rows_affected());
         }
     }
+}
+
+fn is_tried_again<T>(done: &Result<T, Error>, tries: &mut u32) -> bool {
+    *tries += 1;
+    matches!(done, Err(Error::Contention { .. })) && *tries <= TRIES_MAX
 }
 
 fn add(all: &mut Vec<Rows>, table: &'static str, count: u64, fate: Fate) {

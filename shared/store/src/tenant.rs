@@ -14,7 +14,7 @@ use crate::audit::{self, Entry};
 use crate::connection::{self, Save, SaveEnd};
 use crate::error::Attempt as _;
 use crate::hook::{self, Change, Digest, HookState, PROVIDER, Rotation};
-use crate::{Error, Store};
+use crate::{Error, Store, schedule};
 
 /// What a connected tenant is to have.
 #[derive(Debug, Clone)]
@@ -171,8 +171,9 @@ async fn integration(
     if switched.rows_affected() > 0 {
         let subject = Some(integration_id.to_string());
         let entry = Entry { subject, ..entry(new.tenant, actor, "integration.connect", json!({})) };
-        audit::insert(connection, &entry).await?;
+        audit::insert(&mut *connection, &entry).await?;
     }
+    schedule::make_missing(connection, new.tenant, integration_id).await?;
     Ok(integration_id)
 }
 

@@ -115,6 +115,7 @@ pub(crate) async fn save_in(connection: &mut PgConnection, new: &Save, what: &st
         }
         make(connection, new, integration_id).await.attempt(what.to_owned())?;
     }
+    make_ours(connection, new.tenant, integration_id).await.attempt(what.to_owned())?;
     lock(connection, new.tenant, integration_id).await?;
     let before = before(connection, new.tenant, integration_id).await.attempt(what.to_owned())?;
     let Some(after) = After::of(new, &before) else { return Ok(SaveEnd::NoUrl) };
@@ -186,6 +187,19 @@ async fn make(connection: &mut PgConnection, new: &Save, integration_id: Uuid) -
         PROVIDER,
         new.instance_url,
         json!({"auth_mode": new.first_mode().as_str()})
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The row beside it: a removal has taken it, where the connection was left to AlgaPSA.
+async fn make_ours(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into muster.connection (tenant, integration_id) values ($1, $2)
+         on conflict (tenant, integration_id) do nothing",
+        tenant,
+        integration_id
     )
     .execute(connection)
     .await

@@ -3,10 +3,10 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::{integration_of, lock};
+use super::integration_of;
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
-use crate::{Error, Store, run, schedule, secret};
+use crate::{Error, Store, lock, run, schedule, secret};
 
 /// Why the runs of a disconnected connection failed.
 const DISCONNECTED: &str = "disconnected";
@@ -34,8 +34,8 @@ pub struct TestNote<'a> {
     pub agents_visible: Option<i32>,
 }
 
-/// Notes a test with its audit row; whether the connection is active now. `None`: it was saved or disconnected during the
-/// test, which told of what is no longer so; then only the audit row is written.
+/// Notes a test with its audit row; whether the connection is active now. `None`: it was saved, disconnected or removed
+/// during the test, which told of what is no longer so; then only the audit row is written.
 ///
 /// A success makes it active, and says that the mappings belong to this URL where there is none yet. What has ticked once an
 /// hour because of its failures is due now.
@@ -47,9 +47,12 @@ pub async fn note_test(store: &Store, note: &TestNote<'_>, entry: &Entry) -> Res
     store
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
-            lock(&mut transaction, note.tenant, note.integration_id).await?;
-            let is_active = note_in(&mut transaction, note).await.attempt(what.clone())?;
+            let is_active = match lock::connection(&mut transaction, note.tenant, note.integration_id).await? {
+                Some(_) => note_in(&mut transaction, note).await.attempt(what.clone())?,
+                None => None,
+            };
             if note.is_success && is_active.is_some() {
+                schedule::make_missing(&mut transaction, note.tenant, note.integration_id).await?;
                 schedule::probe_now(&mut transaction, note.tenant, note.integration_id).await?;
             }
             audit::insert(&mut transaction, entry).await?;
@@ -105,7 +108,9 @@ pub async fn disconnect(store: &Store, tenant: Uuid, entry: &Entry) -> Result<bo
         .within(what.clone(), store.work_ends(), async {
             let mut transaction = store.pool().begin().await.attempt(what.clone())?;
             let Some(integration_id) = integration_of(&mut transaction, tenant).await? else { return Ok(false) };
-            lock(&mut transaction, tenant, integration_id).await?;
+            if lock::connection(&mut transaction, tenant, integration_id).await?.is_none() {
+                return Ok(false);
+            }
             run::fail_open(&mut transaction, tenant, integration_id, DISCONNECTED).await?;
             end(&mut transaction, tenant, integration_id).await.attempt(what.clone())?;
             secret::delete_all(&mut transaction, tenant).await?;
@@ -129,7 +134,16 @@ async fn end(connection: &mut PgConnection, tenant: Uuid, integration_id: Uuid) 
     )
     .execute(&mut *connection)
     .await?;
-    // whoever is logging in must not leave its token here, and who tests it not switch it on again
+    end_claims(connection, tenant, integration_id).await
+}
+
+/// Whoever is logging in must not leave its token here from now on, and who tests the connection not switch it on again. The
+/// caller has locked it.
+pub(crate) async fn end_claims(
+    connection: &mut PgConnection,
+    tenant: Uuid,
+    integration_id: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update muster.connection
          set revision = revision + 1, code_wanted_at = null, login_refused_at = null, login_claimed_until = null

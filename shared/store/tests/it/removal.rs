@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use chrono::Utc;
+use sqlx::postgres::PgConnection;
 use store::alert::{self, Details, Fact, Found, Outcome, Said, Under};
-use store::connection::{self, LoginBy, LoginRules};
+use store::connection::{self, LoginBy, LoginRules, TestNote};
 use store::parked::{self, Parked, ParkedState};
 use store::removal::{self, Fate, Rows};
-use store::tenant;
-use store::testing::TestDatabase;
-use store::{Store, organization};
+use store::run::Kind;
+use store::schedule::{self, PatchEnd};
+use store::testing::{self, TestDatabase};
+use store::{Store, organization, tenant};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{connected, text, within};
@@ -223,24 +226,31 @@ fn fact(tenant: Uuid, integration_id: Uuid) -> Fact {
     }
 }
 
-/// A job that has looked whether the connection is active, and writes when the removal has begun.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_transaction_that_was_under_way_leaves_nothing_behind() {
-    let database = TestDatabase::create().await;
-    let (tenant, _, _) = two(&database).await;
+/// A removal of the first tenant that has switched its connection off, and waits for a transaction of this session.
+async fn begun(database: &TestDatabase, tenant: Uuid) -> (PgConnection, JoinHandle<Result<Vec<Rows>, store::Error>>) {
     let mut job = database.connect().await;
     let look = format!("begin; select is_active from rmm_integrations where tenant = '{tenant}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(look)).execute(&mut job).await.expect("the database answers");
     let store = database.second_store();
     let removing = tokio::spawn(async move { removal::remove(&store, tenant, false, "anna").await });
-    let is_off =
-        "select (not is_active)::text from rmm_integrations where tenant = '00000000-0000-0000-0000-000000000001'";
     within(async {
-        while text(&database, is_off).await != "true" {
+        while text(database, IS_OFF).await != "true" {
             tokio::task::yield_now().await;
         }
     })
     .await;
+    (job, removing)
+}
+
+const IS_OFF: &str =
+    "select (not is_active)::text from rmm_integrations where tenant = '00000000-0000-0000-0000-000000000001'";
+
+/// A job that has looked whether the connection is active, and writes when the removal has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_transaction_that_was_under_way_leaves_nothing_behind() {
+    let database = TestDatabase::create().await;
+    let (tenant, _, _) = two(&database).await;
+    let (mut job, removing) = begun(&database, tenant).await;
     let write = format!(
         "insert into muster.site values ('{tenant}', gen_random_uuid(), '9', '9', 'late');
          insert into muster.alert_dedup (tenant, integration_id, dedup_key) values ('{tenant}', gen_random_uuid(), 'late'); commit"
@@ -252,8 +262,51 @@ async fn a_transaction_that_was_under_way_leaves_nothing_behind() {
     assert_eq!(ours, named(&["muster.audit"]));
 }
 
-/// What jobs do that were begun before and go on after it, one call of the store after the other.
-async fn late_jobs(store: &Store, tenant: Uuid, integration_id: Uuid) {
+/// A test that has succeeded with the settings of `revision`.
+fn succeeded(tenant: Uuid, integration_id: Uuid, revision: i64) -> TestNote<'static> {
+    TestNote {
+        tenant,
+        integration_id,
+        revision,
+        instance_url: "https://api.example.com",
+        is_success: true,
+        server_version: None,
+        clients_visible: None,
+        agents_visible: None,
+    }
+}
+
+/// A test of the connection that talks to Tactical meanwhile, and ends before the row of the connection is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_test_that_ends_in_the_midst_of_it_switches_nothing_on_again() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let (tenant, _, _) = two(&database).await;
+    let before = connection::find(&store, tenant).await.expect("the database answers").expect("it is connected");
+    let (mut job, removing) = begun(&database, tenant).await;
+    let note = succeeded(tenant, before.integration_id, before.revision);
+    let noted = connection::note_test(&store, &note, &testing::entry("integration.test")).await;
+    assert_eq!(noted.expect("the database answers"), None, "it told of what is no longer so");
+    sqlx::raw_sql("commit").execute(&mut job).await.expect("the database answers");
+    within(removing).await.expect("the database answers").expect("the database answers");
+    assert_eq!(text(&database, IS_OFF).await, "true");
+    let mut ours = left(&database, tenant).await;
+    ours.retain(|table| table.starts_with("muster."));
+    assert_eq!(ours, named(&["muster.audit"]));
+}
+
+/// What jobs and requests do that were begun before and go on after it, one call of the store after the other.
+async fn late_calls(store: &Store, tenant: Uuid, integration_id: Uuid, mapping_id: Uuid) {
+    let entry = testing::entry("late");
+    let note = succeeded(tenant, integration_id, 0);
+    let noted = connection::note_test(store, &note, &entry).await.expect("the database answers");
+    assert_eq!(noted, None, "it switches nothing on");
+    assert!(!connection::disconnect(store, tenant, &entry).await.expect("the database answers"));
+    let daily = schedule::Patch { interval_s: Some(Some(86_400)), is_enabled: None };
+    let patched = schedule::patch(store, tenant, Kind::Devices, &daily, &entry).await.expect("the database answers");
+    assert_eq!(patched, PatchEnd::NotConnected);
+    let off = organization::Patch { client_id: None, auto_sync: Some(false) };
+    organization::patch(store, tenant, mapping_id, off, &entry).await.expect("the database answers");
     let facts = [fact(tenant, integration_id)];
     let observed = alert::observe(store, &facts).await.expect("the database answers");
     assert!(matches!(observed.outcomes[..], [Outcome::Discarded | Outcome::NoSuchConnection]), "{observed:?}");
@@ -272,16 +325,19 @@ async fn late_jobs(store: &Store, tenant: Uuid, integration_id: Uuid) {
         .expect_err("nobody needs a session any more");
 }
 
+const MAPPING: &str = "select mapping_id::text from rmm_organization_mappings
+                       where tenant = '00000000-0000-0000-0000-000000000001'";
 const RULE: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_job_that_goes_on_after_it_brings_nothing_back() {
+async fn what_goes_on_after_it_brings_nothing_back() {
     for with_algapsa_rows in [false, true] {
         let database = TestDatabase::create().await;
         let (tenant, _, _) = two(&database).await;
         let integration_id = tenant::list(&database.store()).await.expect("the database answers")[0].integration_id;
+        let mapping_id = text(&database, MAPPING).await.parse().expect("it is an id");
         removal::remove(&database.store(), tenant, with_algapsa_rows, "anna").await.expect("the database answers");
-        late_jobs(&database.store(), tenant, integration_id).await;
+        late_calls(&database.store(), tenant, integration_id, mapping_id).await;
         let mut ours = left(&database, tenant).await;
         ours.retain(|table| table.starts_with("muster."));
         assert_eq!(ours, named(&["muster.audit"]), "with AlgaPSA's rows: {with_algapsa_rows}");
