@@ -9,7 +9,7 @@ use connection::failure::{self, Concerns, Error};
 use contract::{RunMessage, RunPart};
 use fault::JobError;
 use store::Store;
-use store::run::{self, Cause, Fence, NewPart, Part, Taken};
+use store::run::{self, Cause, Fence, NewPart, Part, State, Taken};
 use worker::{Done, Outcome, Received, SingleJob};
 
 /// The run, or this part of it, is in other hands by now, or has ended: nothing was written.
@@ -72,7 +72,7 @@ impl<S: Steps> SingleJob for InRuns<S> {
     async fn fail_run(&self, message: &Received<S::Message>, reason: &str) -> Result<(), JobError> {
         let cause = failure::cause(reason);
         match message.payload.part() {
-            Some(part) => self.fail_part(&fence(message, part), &part.name, &cause).await,
+            Some(part) => self.fail_part(&fence(message, part), &part.name, &cause).await.map(drop),
             None => self.fail_all(message, None, &cause).await,
         }
     }
@@ -120,26 +120,33 @@ impl<S: Steps> InRuns<S> {
     async fn go_on(&self, message: &Received<S::Message>, part: &RunPart) -> Outcome {
         let (store, fence) = (self.0.store(), fence(message, part));
         if let Some(cause) = failure::exhausted(&message.meta) {
-            self.fail_part(&fence, &part.name, &cause).await?;
-            return Ok(FAILED);
+            return self.fail_part(&fence, &part.name, &cause).await;
         }
         let Some(begun) = run::begin_part(store, &fence, &part.name).await? else { return Ok(SUPERSEDED) };
         match self.0.part(message, &begun).await {
             Ok(done) => Ok(done),
             Err(error) => {
                 let cause = failure::judge_run(store, Concerns::Part(&begun.fence), error, &message.meta).await?;
-                self.fail_part(&fence, &part.name, &cause).await?;
-                Ok(FAILED)
+                let ended = run::fail_attempt(store, &begun.fence, &cause).await?;
+                Ok(Self::part_failed(&fence, &part.name, &cause, ended))
             }
         }
     }
 
-    async fn fail_part(&self, fence: &Fence, name: &str, cause: &Cause) -> Result<(), JobError> {
-        if run::fail_part(self.0.store(), fence, name, cause).await?.is_some() {
-            let what = S::WHAT;
-            tracing::warn!(run.id = %fence.run_id, tenant.id = %fence.tenant, error = cause.text, "part {name} of a {what} failed");
+    /// Fails a part whose message is given up before it is begun.
+    async fn fail_part(&self, fence: &Fence, name: &str, cause: &Cause) -> Outcome {
+        let ended = run::fail_part(self.0.store(), fence, name, cause).await?;
+        Ok(Self::part_failed(fence, name, cause, ended))
+    }
+
+    fn part_failed(fence: &Fence, name: &str, cause: &Cause, ended: Option<State>) -> Done {
+        if ended.is_none() {
+            return SUPERSEDED;
         }
-        Ok(())
+        let what = S::WHAT;
+        let (run_id, tenant) = (fence.run_id, fence.tenant);
+        tracing::warn!(run.id = %run_id, tenant.id = %tenant, error = cause.text, "part {name} of a {what} failed");
+        FAILED
     }
 
     /// Fails all that is open of the run; `epoch`: only while the run still has it.

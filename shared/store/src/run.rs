@@ -26,7 +26,8 @@ pub use end::fail;
 pub(crate) use end::fail_open;
 pub use fence::{Fence, PartFence, Step};
 pub use part::{
-    NewPart, Part, begin_part, fail_part, finish_part, leave_part, note_part_trouble, note_run_trouble, plan,
+    NewPart, Part, begin_part, fail_attempt, fail_part, finish_part, leave_part, note_part_trouble, note_run_trouble,
+    plan,
 };
 pub use scope::Scope;
 pub use start::{RESEND_AFTER, Started, Taken, start, take_over};

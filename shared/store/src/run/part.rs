@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::end::{self, cut};
-use super::fence::{Held, hold, hold_part, touch};
+use super::fence::{Held, hold, touch};
 use super::{Cause, Fence, Kind, PartFence, Scope, State};
 use crate::error::Attempt;
 use crate::outbox::{self, NewRow};
@@ -222,10 +222,9 @@ async fn finish(store: &Store, fence: &PartFence, is_read: bool) -> Result<Ended
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to finish a part")?;
         let Some(held) = hold(&mut transaction, &fence.run).await? else { return Ok(None) };
-        if hold_part(&mut transaction, fence).await?.is_none() {
+        if !close(&mut transaction, &fence.run, &fence.name, Some(fence.attempt), None, is_read).await? {
             return Ok(None);
         }
-        close(&mut transaction, &fence.run, &fence.name, None, is_read).await?;
         if held.kind == Kind::Devices && is_read {
             let run = &fence.run;
             note_synced(&mut transaction, run.tenant, run.run_id, held.integration_id, Some(&fence.name)).await?;
@@ -237,16 +236,27 @@ async fn finish(store: &Store, fence: &PartFence, is_read: bool) -> Result<Ended
     store.within("finish a part", store.work_ends(), work).await
 }
 
-/// Ends a part as failed, with the cause that a person will read; otherwise as [`finish_part`].
+/// Ends a part as failed, whoever has begun it, with the cause that a person will read; otherwise as [`finish_part`].
 ///
 /// # Errors
 /// What the database said.
 pub async fn fail_part(store: &Store, fence: &Fence, name: &str, cause: impl Into<Cause>) -> Result<Ended, Error> {
-    let cause = cause.into();
+    fail(store, fence, name, None, cause.into()).await
+}
+
+/// As [`fail_part`], by the attempt that began it: one that was begun anew meanwhile is another one's to end.
+///
+/// # Errors
+/// What the database said.
+pub async fn fail_attempt(store: &Store, fence: &PartFence, cause: impl Into<Cause>) -> Result<Ended, Error> {
+    fail(store, &fence.run, &fence.name, Some(fence.attempt), cause.into()).await
+}
+
+async fn fail(store: &Store, fence: &Fence, name: &str, attempt: Option<i32>, cause: Cause) -> Result<Ended, Error> {
     let work = async {
         let mut transaction = store.pool().begin().await.attempt("begin to fail a part")?;
         let Some(held) = hold(&mut transaction, fence).await? else { return Ok(None) };
-        if !close(&mut transaction, fence, name, Some(&cause), true).await? {
+        if !close(&mut transaction, fence, name, attempt, Some(&cause), true).await? {
             return Ok(None);
         }
         let state = go_on(&mut transaction, fence, &held).await?;
@@ -300,11 +310,13 @@ async fn go_on(connection: &mut PgConnection, fence: &Fence, held: &Held) -> Res
     Ok(end::end_if_done(connection, fence, held).await?.unwrap_or(State::Running))
 }
 
-/// `is_read`: the part says when its devices were fetched; without that no list of them counts.
+/// `false`: it is not open, or `attempt` is not the last one that began it. `is_read`: the part says when its devices were
+/// fetched; without that no list of them counts.
 async fn close(
     connection: &mut PgConnection,
     fence: &Fence,
     name: &str,
+    attempt: Option<i32>,
     cause: Option<&Cause>,
     is_read: bool,
 ) -> Result<bool, Error> {
@@ -312,13 +324,14 @@ async fn close(
         "update muster.run_part
          set state = case when $4::text is null then 'done' else 'failed' end, error = $4, finished_at = now(),
              fetched_at = case when $5 then coalesce(fetched_at, started_at) end, needs_attention = $6
-         where tenant = $1 and run_id = $2 and name = $3 and state = 'open'",
+         where tenant = $1 and run_id = $2 and name = $3 and state = 'open' and ($7::int is null or attempt = $7)",
         fence.tenant,
         fence.run_id,
         name,
         cause.map(|cause| cut(&cause.text, end::CAUSE_CHARS_MAX)),
         is_read,
-        cause.is_some_and(|cause| cause.needs_attention)
+        cause.is_some_and(|cause| cause.needs_attention),
+        attempt
     );
     let done = done.execute(connection).await.attempt(format!("end part {name}"))?;
     Ok(done.rows_affected() == 1)

@@ -54,6 +54,21 @@ async fn a_part_begun_anew_fences_the_older_attempt_and_counts_from_nothing() {
 }
 
 #[tokio::test]
+async fn an_attempt_fails_its_part_only_where_no_other_one_has_begun_it_since() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let old = world.begun(&["client:1"]).await;
+    let new = world.begin(&old.run, "client:1").await;
+    assert_eq!(run::fail_attempt(&world.store, &old, "the rest never came").await.unwrap(), None);
+    assert_eq!(world.complete(&new, &[device("a")]).await, Some(run::State::Completed));
+
+    let first = world.begun(&["client:1"]).await;
+    let failed = run::fail_attempt(&world.store, &first, "the rest never came").await.unwrap();
+    assert_eq!(failed, Some(run::State::Failed));
+    assert_eq!(run::begin_part(&world.store, &first.run, "client:1").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn disconnect_suspension_and_hold_stop_the_next_batch() {
     let database = TestDatabase::create().await;
     let world = World::new(&database).await;
