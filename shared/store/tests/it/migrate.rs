@@ -137,3 +137,41 @@ async fn an_asset_with_an_alert_can_be_deleted_and_the_alert_keeps_its_tenant() 
     let left = "select concat_ws(' ', tenant is not null, asset_id is null) from rmm_alerts";
     assert_eq!(text(&database, left).await, "t t");
 }
+
+#[tokio::test]
+async fn what_was_read_before_there_were_events_is_not_told_as_an_import_after_the_update() {
+    let database = TestDatabase::empty().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let events = paths.iter().position(|path| path.ends_with("0010_events.sql")).expect("it is there");
+    for path in &paths[..events] {
+        database.execute(&std::fs::read_to_string(path).unwrap()).await;
+    }
+    // a connection that was read, and one that only webhooks have told of; of the first one's clients 1 was read, 2 has no
+    // time yet, 3 is known to AlgaPSA's own sync alone, 4 has an agent that nobody has read
+    execute(
+        &database,
+        "insert into tenants (tenant) values ('00000000-0000-0000-0000-000000000001');
+         insert into rmm_integrations (tenant, integration_id, provider, is_active)
+         values ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000011', 'tacticalrmm', true);
+         insert into rmm_organization_mappings (tenant, integration_id, external_organization_id, last_synced_at)
+         select tenant, integration_id, n::text, case when n <> 2 then now() end
+         from rmm_integrations, generate_series(1, 4) n;
+         insert into muster.agent (tenant, integration_id, agent_id, external_client_id, digest)
+         select tenant, integration_id, 'agent-' || n, n::text, case when n <> 4 then '\\x00'::bytea end
+         from rmm_integrations, unnest('{1,2,4}'::int[]) n;
+         insert into muster.alert_poll (tenant, integration_id, polled_at)
+         select tenant, integration_id, now() from rmm_integrations
+         union all
+         select tenant, '00000000-0000-0000-0000-000000000012', null from rmm_integrations",
+    )
+    .await;
+    for path in &paths[events..] {
+        database.execute(&std::fs::read_to_string(path).unwrap()).await;
+    }
+    let imported = "select string_agg(concat_ws(' ', right(integration_id::text, 2), kind, scope), ', ' order by kind)
+                    from muster.imported";
+    assert_eq!(text(&database, imported).await, "11 alerts , 11 devices 1");
+    assert_eq!(text(&database, "select string_agg(distinct rev::text, ',') from muster.agent").await, "0");
+}
