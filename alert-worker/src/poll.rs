@@ -170,17 +170,14 @@ impl Poll<'_> {
     /// What is open here and was not listed, sorted by what that means.
     async fn absent(&self, seen: &Seen, agents: &Listed, places: &Places) -> Result<Absent, Stop> {
         let (tenant, integration_id) = (self.asked.tenant, self.asked.integration_id);
-        let (mut absent, mut after) = (Absent::default(), None);
-        loop {
-            let page = alert::open_before(self.store, tenant, integration_id, self.asked.at, after).await?;
-            let Some(last) = page.last() else { return Ok(absent) };
-            after = Some(last.alert_id);
-            for alert in page {
-                if !absence::number(&alert).is_some_and(|number| seen.open.contains(&number)) {
-                    absent.add(alert, agents, places);
-                }
+        let mut absent = Absent::default();
+        let sort = |alert: OpenAlert| {
+            if !absence::number(&alert).is_some_and(|number| seen.open.contains(&number)) {
+                absent.add(alert, agents, places);
             }
-        }
+        };
+        alert::each_open_before(self.store, tenant, integration_id, self.asked.at, sort).await?;
+        Ok(absent)
     }
 
     async fn resolve(&self, over: &[OpenAlert]) -> Result<(), Stop> {

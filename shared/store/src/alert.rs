@@ -67,8 +67,8 @@ pub(crate) use link::{link_assets, link_until};
 pub use observe::{Observed, Outcome, Written, observe, observe_under};
 pub use person::{One, acknowledge, find};
 pub use poll::{
-    Found, LastPoll, OPEN_ALERTS_PAGE, OpenAlert, Polled, end_backfill, end_poll, last_poll, news, note_agents,
-    open_before,
+    Found, LastPoll, OPEN_ALERTS_PAGE, OpenAlert, Polled, each_open_before, end_backfill, end_poll, last_poll, news,
+    note_agents,
 };
 pub(crate) use replaced::{end_replaced, rename_ended};
 pub use state::DIGESTS_MAX;

@@ -105,28 +105,34 @@ pub struct OpenAlert {
     pub site_name: Option<String>,
 }
 
-/// A page of the alerts of a connection that are open here and were known before that moment, in the order of their ids: at
-/// most [`OPEN_ALERTS_PAGE`], those after `after`.
+/// Shows every alert of a connection that is open here and was known before that moment, in the order of their ids; at most
+/// [`OPEN_ALERTS_PAGE`] are read at a time.
 ///
 /// # Errors
 /// What the database said.
-pub async fn open_before(
+pub async fn each_open_before(
     store: &Store,
     tenant: Uuid,
     integration_id: Uuid,
     before: DateTime<Utc>,
-    after: Option<Uuid>,
-) -> Result<Vec<OpenAlert>, Error> {
-    let rows = sqlx::query_file_as!(
-        OpenAlert,
-        "sql/alert/find_open.sql",
-        tenant,
-        integration_id,
-        before,
-        after,
-        OPEN_ALERTS_PAGE
-    );
-    store.run("read the open alerts of a connection", rows.fetch_all(store.pool())).await
+    mut show: impl FnMut(OpenAlert) + Send,
+) -> Result<(), Error> {
+    let mut after: Option<Uuid> = None;
+    loop {
+        let rows = sqlx::query_file_as!(
+            OpenAlert,
+            "sql/alert/find_open.sql",
+            tenant,
+            integration_id,
+            before,
+            after,
+            OPEN_ALERTS_PAGE
+        );
+        let page = store.run("read the open alerts of a connection", rows.fetch_all(store.pool())).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.alert_id);
+        page.into_iter().for_each(&mut show);
+    }
 }
 
 /// What the polls of a connection came to.
