@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::event::{AlertChanged, CloudEvent, Data, Transition};
 use contract::topology;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tests::{Client, Fleet};
 use uuid::Uuid;
 
@@ -43,6 +44,7 @@ impl Events {
     pub(super) async fn differences(
         &mut self,
         fleet: &Fleet,
+        sides: &[Side],
         devices: &BTreeMap<Uuid, BTreeMap<String, Device>>,
     ) -> Vec<String> {
         let mut differences = Vec::new();
@@ -53,7 +55,7 @@ impl Events {
             }
             self.bodies.insert(id, got.body);
         }
-        differences.extend(self.alerts(fleet).await);
+        differences.extend(self.alerts(fleet, sides).await);
         differences.extend(told::devices(&self.all(), devices, &self.devices));
         differences.extend(told::software(fleet, self.all()).await);
         differences.extend(told::runs(fleet, self.all()).await);
@@ -71,8 +73,8 @@ impl Events {
         self.bodies.values().filter(is_one).map(|body| event(body)).collect()
     }
 
-    async fn alerts(&self, fleet: &Fleet) -> Vec<String> {
-        let (all, rows) = (self.all::<AlertChanged>(), rows(fleet).await);
+    async fn alerts(&self, fleet: &Fleet, sides: &[Side]) -> Vec<String> {
+        let (all, rows, returned) = (self.all::<AlertChanged>(), rows(fleet).await, returned(sides));
         let mut of_alert: BTreeMap<(Uuid, Uuid), Vec<&AlertChanged>> = BTreeMap::new();
         for event in &all {
             of_alert.entry((event.tenant, event.alert_id)).or_default().push(event);
@@ -86,9 +88,26 @@ impl Events {
             let before = self.alerts.get(&alert).copied();
             let found = walk(&events, before, rows.get(&alert));
             differences.extend(found.map(|why| format!("events of {alert:?}: {why}")));
+            let reopened = events.iter().filter(|event| event.transition == Transition::Reopened).count();
+            let number = rows.get(&alert).map(|row| (alert.0, row.number.clone()));
+            if reopened > number.and_then(|number| returned.get(&number).copied()).unwrap_or_default() {
+                differences.push(format!("the alert {alert:?} was told to be open again, and never was"));
+            }
         }
         differences
     }
+}
+
+/// How often each number came back with a restored server, as the alert that it was or as another one. In Tactical itself no
+/// alert ever opens again: a new failure has a new number.
+fn returned(sides: &[Side]) -> BTreeMap<(Uuid, String), usize> {
+    let mut returned = BTreeMap::new();
+    for side in sides {
+        for truth in side.control().alerts().into_iter().filter(|truth| truth.generation > 0) {
+            *returned.entry((side.tenant, truth.alert_id.to_string())).or_default() += 1;
+        }
+    }
+    returned
 }
 
 /// Follows an alert through its events to what its row shows; `is_open`: as it was imported.
@@ -125,14 +144,18 @@ struct Row {
     /// Of the newest flip: facts that change nothing raise the alert's own revision and are no event.
     rev: i64,
     status: String,
+    /// Tactical's.
+    number: String,
 }
 
 /// Every alert.
 async fn rows(fleet: &Fleet) -> BTreeMap<(Uuid, Uuid), Row> {
     let query =
-        "select tenant, alert_id, greatest(s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev), r.status
+        "select tenant, alert_id, greatest(s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev), r.status,
+                        r.external_alert_id
                  from rmm_alerts r join muster.alert_state s using (tenant, alert_id)";
     let mut connection = fleet.database().connect().await;
     let rows = sqlx::query(query).fetch_all(&mut connection).await.expect("it answers");
-    rows.into_iter().map(|row| ((row.get(0), row.get(1)), Row { rev: row.get(2), status: row.get(3) })).collect()
+    let row = |row: PgRow| ((row.get(0), row.get(1)), Row { rev: row.get(2), status: row.get(3), number: row.get(4) });
+    rows.into_iter().map(row).collect()
 }

@@ -30,6 +30,13 @@ pub(super) struct Shown {
     broken: Vec<String>,
 }
 
+impl Shown {
+    /// Whether anything is installed there.
+    pub(super) fn has_any(&self, asset_id: Uuid) -> bool {
+        self.current.contains_key(&asset_id)
+    }
+}
+
 /// Reads all of it.
 pub(super) async fn shown(fleet: &Fleet, tenant: Uuid) -> Shown {
     let sql = "select s.asset_id, c.normalized_name, c.publisher, s.is_current, s.uninstalled_at is not null,
