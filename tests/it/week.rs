@@ -31,6 +31,9 @@ async fn after_a_simulated_week_postgres_is_what_the_keys_may_see() {
     let mut week = Week::start(settings).await;
     for hour in 0..settings.hours {
         week.hour(hour).await;
+        if (hour + 1).is_multiple_of(24) {
+            println!("{} of {} simulated hours", hour + 1, settings.hours);
+        }
     }
     week.settle().await;
     let differences = week.differences().await;

@@ -82,6 +82,8 @@ struct World<'a> {
     told: Told,
     /// Every opening there ever was: number, time.
     openings: BTreeSet<(String, DateTime<Utc>)>,
+    /// Those that were over at some time, also where a restored server has them open again.
+    over: BTreeSet<(i64, DateTime<Utc>)>,
 }
 
 impl World<'_> {
@@ -133,17 +135,18 @@ impl World<'_> {
         (expected != *row).then(|| format!("should be {expected:?} and is {row:?}"))
     }
 
-    /// What is wrong about an alert that the key does not see. Whether it is over only webhooks and looks before can have told. A
-    /// server that was restored may have open again what a webhook told the end of.
+    /// What is wrong about an alert that the key does not see. Whether it is over only webhooks and looks before can have told,
+    /// and never unless it was. A server that was restored may have open again what was over.
     fn compare_hidden(&self, truth: &AlertTruth, row: &Alert, is_open: bool) -> Option<&'static str> {
-        let is_first = truth.generation == 0;
+        let key = key(truth);
         if row.agent_id != truth.agent_id {
             return Some("is another agent's");
         }
-        if is_first && is_open && !row.is_open() {
+        if is_open && !row.is_open() && !self.over.contains(&key) {
             return Some("is resolved, which nobody said");
         }
-        (is_first && row.is_open() && self.told.ended.contains(&key(truth))).then_some("is open, and its end was told")
+        let was_told = truth.generation == 0 && self.told.ended.contains(&key);
+        (row.is_open() && was_told).then_some("is open, and its end was told")
     }
 
     /// The device of its agent. A person who merged two devices has given it the other one.
@@ -174,12 +177,28 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
+/// Alerts that were resolved or deleted. What was there when its server was restored counts as deleted then, and was not.
+fn over(truths: &[AlertTruth]) -> BTreeSet<(i64, DateTime<Utc>)> {
+    let newest = truths.iter().map(|truth| truth.generation).max();
+    let mut restored_at = BTreeMap::new();
+    for truth in truths.iter().filter(|truth| Some(truth.generation) != newest) {
+        let at = restored_at.entry(truth.generation).or_insert(truth.deleted_at);
+        *at = truth.deleted_at.max(*at);
+    }
+    let is_over = |truth: &&AlertTruth| {
+        let restored_at = restored_at.get(&truth.generation).copied().flatten();
+        truth.resolved_on.is_some() || (truth.deleted_at.is_some() && truth.deleted_at != restored_at)
+    };
+    truths.iter().filter(is_over).map(key).collect()
+}
+
 async fn alerts(fleet: &Fleet, side: &Side, devices: &BTreeMap<String, Device>) -> Vec<String> {
     let control = side.control();
     let agents = control.agents().into_iter().map(|truth| (truth.agent_id.clone(), truth)).collect();
     let (role, now, told, truths) = (side.role(), control.now(), side.relay.told(), control.alerts());
     let openings = truths.iter().map(|truth| (truth.alert_id.to_string(), truth.alert_time)).collect();
-    let world = World { side, role, now, agents, devices, told, openings };
+    let over = over(&truths);
+    let world = World { side, role, now, agents, devices, told, openings, over };
     let rows = rows(fleet, side.tenant).await;
     // numbers are given again by a restored server: the newest alert has it
     let newest: BTreeMap<String, AlertTruth> =
