@@ -1,6 +1,6 @@
 //! Every device against its agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::Row as _;
@@ -97,11 +97,12 @@ fn device(row: &sqlx::postgres::PgRow) -> Device {
 /// What differs between the devices and the agents.
 ///
 /// An agent that the key sees has a device that shows it as it is. One that the key does not see is left alone: it is not
-/// missing, unless it was before, or went there from where the key does see, as both lists then lack it. One that does not
+/// missing, unless it was before, or was read last where the key does see, so that both lists lack it. One that does not
 /// exist has kept its device, which is missing, unless a person merged it. No device looks as the key never saw its agent, so
 /// that an agent that it never saw has none.
 pub(super) fn differences(side: &Side, devices: &BTreeMap<String, Device>) -> Vec<String> {
     let (role, mut differences) = (side.role(), Vec::new());
+    let shown: BTreeSet<String> = side.shown_clients().iter().map(i64::to_string).collect();
     let truths: BTreeMap<String, AgentTruth> =
         side.control().agents().into_iter().map(|truth| (truth.agent_id.clone(), truth)).collect();
     for (agent_id, truth) in &truths {
@@ -113,7 +114,7 @@ pub(super) fn differences(side: &Side, devices: &BTreeMap<String, Device>) -> Ve
             }
         } else if let Some(device) = device
             && device.missing_since.is_some()
-            && !side.script.moved.contains(agent_id)
+            && !device.organization.as_ref().is_some_and(|client| shown.contains(client))
             && !side.missing.contains(agent_id)
         {
             differences.push(format!("{agent_id} is hidden and marked as missing: {device:?}"));

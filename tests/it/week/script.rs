@@ -68,8 +68,6 @@ pub(super) struct Script {
     pub(super) severities: BTreeMap<(u32, i64), BTreeSet<Severity>>,
     /// Agents that were installed anew: the old id and the new one.
     pub(super) reinstalled: Vec<(String, String)>,
-    /// Agents that moved since the role was narrowed.
-    pub(super) moved: BTreeSet<String>,
     /// Agents and clients that got a name of their own so far.
     named: u32,
     /// How often what happened.
@@ -90,7 +88,6 @@ impl Script {
             generation: 0,
             severities,
             reinstalled: Vec::new(),
-            moved: BTreeSet::new(),
             named: 0,
             tally: BTreeMap::new(),
         }
@@ -253,9 +250,7 @@ impl Script {
 
     fn move_agent(&mut self) -> Option<()> {
         let (agent, site) = (self.agent()?, self.site()?);
-        self.control.move_agent(agent.pk, site).ok()?;
-        self.moved.insert(agent.agent_id);
-        Some(())
+        self.control.move_agent(agent.pk, site).ok()
     }
 
     fn name(&mut self, what: &str) -> String {

@@ -16,7 +16,6 @@ impl Script {
         let move_to = self.pick(&others)?;
         let move_to = self.percent(50).then_some(move_to);
         self.control.delete_site(site, move_to).ok()?;
-        self.moved.extend(self.control.agents().into_iter().map(|agent| agent.agent_id));
         self.count("deletion of a site");
         Some(())
     }
@@ -29,7 +28,6 @@ impl Script {
         let move_to = self.pick(&others)?;
         let move_to = self.percent(50).then_some(move_to);
         self.control.delete_client(client, move_to).ok()?;
-        self.moved.extend(self.control.agents().into_iter().map(|agent| agent.agent_id));
         self.count("deletion of a client");
         Some(())
     }
@@ -41,7 +39,6 @@ impl Script {
 
     /// Some of the clients, between one and all but one.
     pub(super) fn some_clients(&mut self) -> BTreeSet<i64> {
-        self.moved.clear();
         let all: BTreeSet<i64> = self.control.sites().into_iter().map(|(_, client)| client).collect();
         let all: Vec<i64> = all.into_iter().collect();
         let count = (all.len() / 2).max(1);
