@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -73,6 +74,8 @@ impl Side {
             software_per_agent: 12,
             seed: WORLD_SEED,
             speed: 0.0,
+            // it ends about now: what a server says of a time far ahead is not believed
+            start: Some(Utc::now() - TimeDelta::hours(settings.hours.into())),
             ..SimulatorConfig::default()
         });
         let simulator = simulator.await.expect("a simulator takes a free port");
