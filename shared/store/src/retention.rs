@@ -31,6 +31,8 @@ pub struct Ages {
     pub alerts: Duration,
     /// Runs and their parts, after their end.
     pub runs: Duration,
+    /// Of those the ones that a schedule began and that are complete.
+    pub scheduled_runs: Duration,
     /// Parked messages, after they were parked.
     pub parked: Duration,
     /// Messages that nobody published, after they were due; then they are parked.
@@ -47,7 +49,8 @@ impl Ages {
     fn of(&self, what: Sweep) -> Duration {
         match what {
             Sweep::RetiredAlerts | Sweep::StrayAlerts | Sweep::RawWebhooks => self.alerts,
-            Sweep::RunCandidates | Sweep::RunParts | Sweep::Runs => self.runs,
+            Sweep::ScheduledRuns => self.scheduled_runs,
+            Sweep::Runs => self.runs,
             Sweep::Parked => self.parked,
             Sweep::OutboxLeftovers => self.outbox,
             Sweep::Audit => self.audit,
@@ -68,11 +71,9 @@ pub enum Sweep {
     StrayAlerts,
     /// Bytes of odd webhooks.
     RawWebhooks,
-    /// Devices that an ended run looked for a second time.
-    RunCandidates,
-    /// Parts of ended runs.
-    RunParts,
-    /// Ended runs.
+    /// Complete runs that a schedule began, with their parts.
+    ScheduledRuns,
+    /// Ended runs, with their parts.
     Runs,
     /// Parked messages.
     Parked,
@@ -90,12 +91,11 @@ pub enum Sweep {
 
 impl Sweep {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::RetiredAlerts,
         Self::StrayAlerts,
         Self::RawWebhooks,
-        Self::RunCandidates,
-        Self::RunParts,
+        Self::ScheduledRuns,
         Self::Runs,
         // before what goes there from the outbox
         Self::Parked,
@@ -113,8 +113,7 @@ impl Sweep {
             Self::RetiredAlerts => "alert_state_retired",
             Self::StrayAlerts => "alert_state",
             Self::RawWebhooks => "alert_raw",
-            Self::RunCandidates => "run_candidate",
-            Self::RunParts => "run_part",
+            Self::ScheduledRuns => "run_scheduled",
             Self::Runs => "run",
             Self::Parked => "parked",
             Self::OutboxLeftovers => "outbox",
@@ -181,12 +180,19 @@ async fn batch(connection: &mut PgConnection, what: Sweep, age_s: f64, me: &str,
     }
     let done = match what {
         Sweep::StrayAlerts => return stray_alerts(connection, age_s).await,
+        Sweep::ScheduledRuns => {
+            let found = sqlx::query_file_as!(Run, "sql/retention/find_scheduled_runs.sql", age_s, ROWS);
+            let found = found.fetch_all(&mut *connection).await.attempt(text.to_owned())?;
+            return runs(connection, &found).await;
+        }
+        Sweep::Runs => {
+            let found = sqlx::query_file_as!(Run, "sql/retention/find_runs.sql", age_s, ROWS);
+            let found = found.fetch_all(&mut *connection).await.attempt(text.to_owned())?;
+            return runs(connection, &found).await;
+        }
         Sweep::OutboxLeftovers => return leftovers(connection, age_s, me).await,
         Sweep::RetiredAlerts => by_age!("sql/retention/retire_alerts.sql"),
         Sweep::RawWebhooks => by_age!("sql/retention/drop_raw.sql"),
-        Sweep::RunCandidates => by_age!("sql/retention/drop_run_candidates.sql"),
-        Sweep::RunParts => by_age!("sql/retention/drop_run_parts.sql"),
-        Sweep::Runs => by_age!("sql/retention/drop_runs.sql"),
         Sweep::Parked => by_age!("sql/retention/drop_parked.sql"),
         Sweep::Audit => by_age!("sql/retention/drop_audit.sql"),
         Sweep::Tokens => by_age!("sql/retention/drop_tokens.sql"),
@@ -194,6 +200,43 @@ async fn batch(connection: &mut PgConnection, what: Sweep, age_s: f64, me: &str,
         Sweep::SoftwareChanges => by_age!("sql/retention/drop_changes.sql"),
     };
     done.attempt(text.to_owned()).map(|done| Swept::of(done.rows_affected()))
+}
+
+/// An ended run that is old enough, locked.
+struct Run {
+    tenant: Uuid,
+    run_id: Uuid,
+}
+
+/// Deletes some of the parts of these runs, and the runs that have none left. What such a run had of other things went with
+/// its end. The next batch finds the rest of a run with more parts than a batch has rows.
+async fn runs(connection: &mut PgConnection, found: &[Run]) -> Result<Swept, Error> {
+    let what = || format!("let {} runs go", found.len());
+    let (tenants, runs): (Vec<Uuid>, Vec<Uuid>) = found.iter().map(|run| (run.tenant, run.run_id)).unzip();
+    let parts = sqlx::query!(
+        "delete from muster.run_part
+         where (tenant, run_id, name) in (
+             select p.tenant, p.run_id, p.name
+             from unnest($1::uuid[], $2::uuid[]) q (tenant, run_id)
+             join muster.run_part p on p.tenant = q.tenant and p.run_id = q.run_id
+             limit $3
+         )",
+        &tenants,
+        &runs,
+        ROWS
+    );
+    let parts = parts.execute(&mut *connection).await.attempt(what())?.rows_affected();
+    let gone = sqlx::query!(
+        "delete from muster.run r
+         using unnest($1::uuid[], $2::uuid[]) q (tenant, run_id)
+         where r.tenant = q.tenant and r.run_id = q.run_id
+           and not exists (select from muster.run_part p where p.tenant = r.tenant and p.run_id = r.run_id)",
+        &tenants,
+        &runs
+    );
+    let gone = gone.execute(connection).await.attempt(what())?.rows_affected();
+    let is_more = found.len() >= BATCH_ROWS_MAX || parts >= BATCH_ROWS_MAX as u64;
+    Ok(Swept { rows: parts + gone, is_more })
 }
 
 /// One step of the walk over all alerts, in the order of their keys; at its end it begins anew, with the next round.
@@ -208,11 +251,16 @@ async fn stray_alerts(connection: &mut PgConnection, age_s: f64) -> Result<Swept
     let next = found.last_tenant.zip(found.last_alert).filter(|_| is_more).unzip();
     let noted = sqlx::query!("update muster.retention set alert_tenant = $1, alert_id = $2", next.0, next.1);
     noted.execute(&mut *connection).await.attempt(WHAT)?;
-    let rows = drop_alerts(connection, &found.tenants, &found.alerts).await?;
+    let rows = drop_alerts(connection, &found.tenants, &found.alerts, age_s).await?;
     Ok(Swept { rows, is_more })
 }
 
-async fn drop_alerts(connection: &mut PgConnection, tenants: &[Uuid], alerts: &[Uuid]) -> Result<u64, Error> {
+async fn drop_alerts(
+    connection: &mut PgConnection,
+    tenants: &[Uuid],
+    alerts: &[Uuid],
+    age_s: f64,
+) -> Result<u64, Error> {
     let what = || format!("forget {} alerts", alerts.len());
     if alerts.is_empty() {
         return Ok(0);
@@ -227,16 +275,40 @@ async fn drop_alerts(connection: &mut PgConnection, tenants: &[Uuid], alerts: &[
     );
     let locked = locked.fetch_all(&mut *connection).await.attempt(what())?;
     let (tenants, alerts): (Vec<Uuid>, Vec<Uuid>) = locked.into_iter().map(|row| (row.tenant, row.alert_id)).unzip();
-    let gone = sqlx::query_file!("sql/retention/drop_alerts.sql", &tenants, &alerts);
+    let gone = sqlx::query_file!("sql/retention/drop_alerts.sql", &tenants, &alerts, age_s);
     let gone = gone.fetch_all(&mut *connection).await.attempt(what())?;
     let tenants: Vec<Uuid> = gone.iter().map(|row| row.tenant).collect();
     let integrations: Vec<Uuid> = gone.iter().map(|row| row.integration_id).collect();
     let keys: Vec<Option<&str>> = gone.iter().map(|row| row.dedup_key.as_deref()).collect();
-    sqlx::query_file!("sql/retention/drop_dedups.sql", &tenants, &integrations, &keys as _)
+    drop_dedups(connection, &tenants, &integrations, &keys).await.attempt(what())?;
+    Ok(gone.len() as u64)
+}
+
+async fn drop_dedups(
+    connection: &mut PgConnection,
+    tenants: &[Uuid],
+    integrations: &[Uuid],
+    keys: &[Option<&str>],
+) -> Result<(), sqlx::Error> {
+    // here, too, the locks first
+    let locked = sqlx::query!(
+        r#"select d.tenant, d.integration_id, d.dedup_key
+           from unnest($1::uuid[], $2::uuid[], $3::text[]) q (tenant, integration_id, dedup_key)
+           join muster.alert_dedup d
+               on d.tenant = q.tenant and d.integration_id = q.integration_id and d.dedup_key = q.dedup_key
+           order by d.tenant, d.integration_id, d.dedup_key for update of d skip locked"#,
+        tenants,
+        integrations,
+        keys as _
+    );
+    let locked = locked.fetch_all(&mut *connection).await?;
+    let tenants: Vec<Uuid> = locked.iter().map(|row| row.tenant).collect();
+    let integrations: Vec<Uuid> = locked.iter().map(|row| row.integration_id).collect();
+    let keys: Vec<String> = locked.into_iter().map(|row| row.dedup_key).collect();
+    sqlx::query_file!("sql/retention/drop_dedups.sql", &tenants, &integrations, &keys)
         .execute(connection)
         .await
-        .attempt(what())?;
-    Ok(gone.len() as u64)
+        .map(drop)
 }
 
 /// Parks what nobody has published.

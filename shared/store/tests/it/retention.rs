@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fault::chain;
 use serde_json::Value;
+use sqlx::postgres::PgConnection;
 use store::Store;
 use store::outbox;
 use store::parked;
@@ -22,6 +23,7 @@ fn ages() -> Ages {
     Ages {
         alerts: days(90),
         runs: days(30),
+        scheduled_runs: days(3),
         parked: days(31),
         outbox: days(32),
         audit: days(365),
@@ -128,7 +130,7 @@ async fn the_digest_of_a_replaced_secret_goes_when_it_is_no_longer_good() {
     assert_eq!(text(&database, left).await, "02".repeat(32));
 }
 
-/// Runs of one connection: kind, state, age in days, a second more. Each has a part, and those of devices a candidate.
+/// Runs of one connection: kind, state, age in days, a second more. Each has a part.
 async fn runs(database: &TestDatabase, runs: &[(&str, &str, i32)]) {
     for (kind, state, days) in runs {
         let ended = format!("now() - interval '{days} days' - interval '1 s'");
@@ -139,10 +141,8 @@ async fn runs(database: &TestDatabase, runs: &[(&str, &str, i32)]) {
                      insert into muster.run (tenant, run_id, integration_id, kind, slot, state, requested_by, finished_at)
                      select tenant, gen_random_uuid(), integration_id, '{kind}', {ended}, '{state}', '{kind} {state} {days}', {finished}
                      from rmm_integrations returning tenant, run_id
-                 ), part as (
-                     insert into muster.run_part (tenant, run_id, name, label) select tenant, run_id, 'p', 'P' from made
                  )
-                 insert into muster.run_candidate (tenant, run_id, agent_id, since) select tenant, run_id, 'a', now() from made"
+                 insert into muster.run_part (tenant, run_id, name, label) select tenant, run_id, 'p', 'P' from made"
             ))
             .await;
     }
@@ -167,21 +167,82 @@ async fn an_old_run_goes_with_its_parts_but_never_the_last_of_its_kind_nor_an_op
         ],
     )
     .await;
-    let gone = [Sweep::Runs, Sweep::RunCandidates, Sweep::RunParts, Sweep::Runs];
-    let mut rows = Vec::new();
-    for what in gone {
-        rows.push(sweep(&store, what).await);
-    }
-    assert_eq!(rows, [0, 3, 3, 3], "a run that has parts is left, or one delete would take any number of them");
+    assert_eq!(sweep(&store, Sweep::ScheduledRuns).await, 0, "no schedule began them");
+    assert_eq!(sweep(&store, Sweep::Runs).await, 6, "three runs and their parts");
     for left in [
         "select string_agg(requested_by, ', ' order by requested_by) from muster.run",
         "select string_agg(requested_by, ', ' order by requested_by) from muster.run join muster.run_part using (tenant, run_id)",
-        "select string_agg(requested_by, ', ' order by requested_by) from muster.run join muster.run_candidate using (tenant, run_id)",
     ] {
         let expected =
             "clients completed 60, devices partial 29, devices running 400, software completed 45, software queued 31";
         assert_eq!(text(&database, left).await, expected);
     }
+}
+
+/// Complete ones that nobody asked for are nearly all that there are.
+#[tokio::test]
+async fn a_complete_run_of_a_schedule_goes_after_days_and_one_that_failed_stays_as_long_as_a_persons() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    connected(&store, 1).await;
+    runs(
+        &database,
+        &[
+            ("devices", "completed", 4),
+            ("devices", "completed", 3),
+            ("devices", "partial", 5),
+            ("devices", "failed", 29),
+            ("alerts", "completed", 3),
+        ],
+    )
+    .await;
+    execute(&database, "update muster.run set requested_by = 'schedule'").await;
+    runs(&database, &[("devices", "completed", 20), ("devices", "completed", 2)]).await;
+    assert_eq!(sweep(&store, Sweep::Runs).await, 0);
+    assert_eq!(sweep(&store, Sweep::ScheduledRuns).await, 4, "two runs and their parts");
+    let left =
+        "select string_agg(kind || ' ' || state || ' ' || requested_by, ', ' order by finished_at) from muster.run";
+    let expected = "devices failed schedule, devices completed devices completed 20, devices partial schedule, \
+                    alerts completed schedule, devices completed devices completed 2";
+    assert_eq!(text(&database, left).await, expected, "the last one of each kind stays");
+}
+
+/// 20,000 runs of one connection that are due, of two parts each, and one with more parts than a batch has rows.
+const OLD_RUNS: &str = "
+with made as (
+    insert into muster.run (tenant, run_id, integration_id, kind, slot, state, requested_by, finished_at)
+    select tenant, gen_random_uuid(), integration_id, 'devices', now() - n * interval '1 min', 'completed', 'x',
+        now() - interval '31 days' - n * interval '1 min'
+    from rmm_integrations, generate_series(0, 20000) n
+    returning tenant, run_id, slot
+)
+insert into muster.run_part (tenant, run_id, name, label)
+select tenant, run_id, p, 'P' from made, generate_series(1, 2) p
+union all
+select tenant, run_id, 2 + p, 'P' from (select * from made order by slot limit 1) oldest, generate_series(1, 1500) p;
+analyze muster.run, muster.run_part";
+
+#[tokio::test]
+async fn a_later_batch_of_runs_looks_at_no_more_than_the_first() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    connected(&store, 1).await;
+    execute(&database, OLD_RUNS).await;
+    let mut connection = database.connect().await;
+    let mut looked = Vec::new();
+    let mut gone = 0;
+    for batch in 0..10 {
+        if matches!(batch, 0 | 9) {
+            let find = include_str!("../../sql/retention/find_runs.sql");
+            looked.push(explain(&mut connection, &format!("runs{batch}"), find, "2592000, 1000").await.1);
+        }
+        let swept = retention::sweep(&store, Sweep::Runs, &ages(), "a test").await.unwrap();
+        assert!(swept.is_more);
+        assert!(swept.rows <= 2 * BATCH_ROWS_MAX as u64, "{swept:?}");
+        gone += swept.rows;
+    }
+    assert!(gone > 9_000, "{gone}");
+    assert!(looked[1] <= looked[0], "{looked:?}");
 }
 
 /// Messages of the outbox: what tells them apart, due so many days ago and a second, in hand or not.
@@ -288,7 +349,7 @@ async fn a_round_is_begun_by_one_of_all_and_not_again_before_its_time() {
 }
 
 /// Which index each statement must begin at; a table that is read whole would be read whole each hour.
-const PLANS: [(&str, &str, &str, &str); 6] = [
+const PLANS: [(&str, &str, &str, &str); 7] = [
     (
         "retire_alerts",
         include_str!("../../sql/retention/retire_alerts.sql"),
@@ -296,7 +357,13 @@ const PLANS: [(&str, &str, &str, &str); 6] = [
         "alert_state_not_retired",
     ),
     ("drop_raw", include_str!("../../sql/retention/drop_raw.sql"), "7776000, 1000", "alert_raw_received"),
-    ("drop_runs", include_str!("../../sql/retention/drop_runs.sql"), "2592000, 1000", "run_finished"),
+    ("find_runs", include_str!("../../sql/retention/find_runs.sql"), "2592000, 1000", "run_finished"),
+    (
+        "find_scheduled_runs",
+        include_str!("../../sql/retention/find_scheduled_runs.sql"),
+        "259200, 1000",
+        "run_finished_scheduled",
+    ),
     ("drop_parked", include_str!("../../sql/retention/drop_parked.sql"), "2592000, 1000", "parked_at"),
     ("drop_audit", include_str!("../../sql/retention/drop_audit.sql"), "31536000, 1000", "audit_at"),
     ("drop_changes", include_str!("../../sql/retention/drop_changes.sql"), "31536000, 1000", "software_change_noticed"),
@@ -323,15 +390,20 @@ async fn a_round_that_finds_nothing_reads_no_table() {
     execute(&database, MANY).await;
     let mut connection = database.connect().await;
     for (name, statement, arguments, index) in PLANS {
-        let prepare = format!("prepare {name} as {statement}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut connection).await.expect("it can be prepared");
-        let explain = format!("explain (analyze, timing off, format json) execute {name}({arguments})");
-        let explained = sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).persistent(false);
-        let plan: Value = explained.fetch_one(&mut connection).await.expect("it is explained");
-        let shown = format!("{plan:#}");
+        let (shown, rows) = explain(&mut connection, name, statement, arguments).await;
         assert!(shown.contains(index), "{name} does not use {index}\n{shown}");
-        assert!(rows_of(&plan[0]["Plan"]) < 100.0, "{name}\n{shown}");
+        assert!(rows < 100.0, "{name}\n{shown}");
     }
+}
+
+/// How a statement is done, and the rows that it looks at.
+async fn explain(connection: &mut PgConnection, name: &str, statement: &str, arguments: &str) -> (String, f64) {
+    let prepare = format!("prepare {name} as {statement}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.expect("it can be prepared");
+    let explain = format!("explain (analyze, timing off, format json) execute {name}({arguments})");
+    let explained = sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).persistent(false);
+    let plan: Value = explained.fetch_one(connection).await.expect("it is explained");
+    (format!("{plan:#}"), rows_of(&plan[0]["Plan"]))
 }
 
 /// Rows that a plan's nodes made or looked at in vain.

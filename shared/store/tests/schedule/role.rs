@@ -42,10 +42,16 @@ async fn the_gateways_statements_need_no_rights_but_those_that_are_documented() 
     let done = done.await;
     let secrets = store::secret::get(&gateway, tenant, store::secret::API_KEY).await;
     gateway.close().await;
+    // it acts with its owner's rights on any tenant
+    let arm = format!("begin; set local role {role}; select muster.set_schedules('{tenant}', '{tenant}', true)");
+    let armed = sqlx::raw_sql(sqlx::AssertSqlSafe(arm)).execute(&mut world.database.connect().await).await;
     world.run(&format!("drop owned by {role}; drop role {role}")).await;
     let outcomes = done.unwrap_or_else(|error| panic!("{}", error.chain()));
     assert_eq!(outcomes.len(), 5, "{outcomes:?}");
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Started).count(), 4);
     assert!(outcomes.contains(&Outcome::Resent));
     assert!(secrets.is_err(), "it is its own role, and sees no secret");
+    let refused = armed.unwrap_err();
+    let code = refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    assert_eq!(code.as_deref(), Some("42501"), "it makes no schedules: {refused}");
 }
