@@ -16,7 +16,7 @@ const UNITS: [(char, i64); 4] = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 *
 /// What can be done with schedules.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Every kind of sync: how often it runs by itself, when it runs next, and what keeps it from that
+    /// Every kind of sync: how often it runs by itself, when it is due next, and whether its failures slow it down
     List {
         #[command(flatten)]
         console: Flags,
@@ -92,7 +92,7 @@ fn cells(row: &Value) -> Vec<String> {
     let state = if row["enabled"] == json!(false) {
         "off".to_owned()
     } else if !row["failing"]["attention_at"].is_null() {
-        "needs attention, once an hour".to_owned()
+        "needs attention, at most once an hour".to_owned()
     } else if row["next_due_at"].is_null() {
         "not connected".to_owned()
     } else {
@@ -106,7 +106,7 @@ fn attention(row: &Value) -> Option<String> {
     let failing = &row["failing"];
     (!failing["attention_at"].is_null()).then(|| {
         format!(
-            "{} fail since {}: {}. They are tried once an hour until that is mended; `muster test` looks at once",
+            "{} fail since {}: {}. They are tried at most once an hour until that is mended; `muster test` looks at once",
             text(row, "kind"),
             text(failing, "since").chars().take(19).collect::<String>(),
             safe(&text(failing, "cause"))

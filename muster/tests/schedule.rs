@@ -43,7 +43,7 @@ fn the_list_says_how_often_when_and_what_keeps_a_sync_from_it() {
         vec!["devices", "2m (default)", next, last, "on"],
         vec!["clients", "90m", "-", last, "off"],
         vec!["software", "1d (default)", "-", "-", "not connected"],
-        vec!["alerts", "5m (default)", next, last, "needs attention, once an hour"],
+        vec!["alerts", "5m (default)", next, last, "needs attention, at most once an hour"],
     ] {
         assert!(lines.contains(&line), "no {line:?} in\n{table}");
     }

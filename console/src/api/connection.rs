@@ -103,7 +103,7 @@ pub(crate) enum Standing {
     /// It is switched on, but has no URL or no credentials, so that nothing can be read: see `missing`. Webhooks are
     /// recorded.
     Incomplete,
-    /// Syncs fail again and again for a cause that needs a person: see `attention`. They are tried once an hour.
+    /// Syncs fail again and again for a cause that needs a person: see `attention`. They are tried at most once an hour.
     NeedsAttention,
     /// It works.
     Active,
@@ -145,7 +145,7 @@ pub(crate) struct Status {
     devices: Devices,
     /// Syncs that are under way.
     open_runs: Vec<Run>,
-    /// What fails again and again for a cause that needs a person, and is therefore tried only once an hour.
+    /// What fails again and again for a cause that needs a person, and is therefore tried at most once an hour.
     attention: Vec<Failing>,
 }
 

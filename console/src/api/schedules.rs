@@ -41,7 +41,7 @@ pub(crate) struct Failing {
     since: DateTime<Utc>,
     /// How many in a row.
     count: i32,
-    /// Since when it therefore runs only once an hour, until one succeeds; null: not yet.
+    /// Since when it therefore runs at most once an hour, until one succeeds; null: not yet.
     attention_at: Option<DateTime<Utc>>,
 }
 

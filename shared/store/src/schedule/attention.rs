@@ -1,4 +1,4 @@
-//! A connection that needs a person: it is asked once an hour until it works again.
+//! A connection that needs a person: it is asked at most once an hour until it works again.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ pub struct Failing {
     pub since: DateTime<Utc>,
     /// How many in a row.
     pub count: i32,
-    /// Since when the schedule therefore ticks only once an hour.
+    /// Since when the schedule therefore ticks at most once an hour.
     pub attention_at: Option<DateTime<Utc>>,
 }
 
