@@ -75,6 +75,16 @@ async fn a_connected_tenants_secret_is_shown_once_and_is_good() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_nobody_knows_is_not_removed() {
+    let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4().to_string());
+    for more in [&[][..], &["--yes"], &["--yes", "--with-algapsa-rows"]] {
+        let arguments = [&["tenant", "remove", "--tenant", &tenant], more].concat();
+        let told = refused(&database, &arguments, 1);
+        assert!(told.contains(&format!("nothing is known of tenant {tenant}")), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_from_a_file_is_used_as_it_is() {
     let (database, tenant) = (TestDatabase::create().await, Uuid::new_v4());
     let mut file = tempfile::NamedTempFile::new().unwrap();

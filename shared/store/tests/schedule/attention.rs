@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use store::connection::{self, TestNote};
 use store::run::{self, Cause, Kind, NewPart, Scope, State};
-use store::schedule::Outcome;
+use store::schedule::{self, Outcome, Patch};
 
 use crate::world::{World, entry};
 
@@ -40,6 +40,30 @@ async fn three_equal_failures_over_ten_minutes_slow_the_ticks_down_to_one_an_hou
     run::fail(&world.store, world.tenant, fence.run_id, None, cause).await.unwrap();
     assert!(world.is_slow(Kind::Alerts).await);
     assert_eq!(world.number(step).await, 1, "a probe that fails brings none sooner");
+}
+
+#[tokio::test]
+async fn what_ticks_less_often_than_once_an_hour_is_probed_at_its_own_interval_and_no_sooner() {
+    let world = World::new().await;
+    let rarely = Patch { interval_s: Some(Some(7_200)), is_enabled: None };
+    schedule::patch(&world.store, world.tenant, Kind::Clients, &rarely, &entry()).await.unwrap();
+    for (kind, interval_s) in [(Kind::Clients, 7_200), (Kind::Software, 86_400)] {
+        world.fail(kind, EXPIRED).await;
+        world.fail(kind, EXPIRED).await;
+        world.pass(600).await;
+        world.fail(kind, EXPIRED).await;
+        assert!(world.is_slow(kind).await, "{kind:?}");
+        let step = format!(
+            "select count(*) from muster.schedule where kind = '{}'
+             and next_due_at = muster.next_slot(now(), {interval_s}, phase_s)",
+            kind.as_str()
+        );
+        assert_eq!(world.number(&step).await, 1, "{kind:?}: a failure brings its slot no nearer");
+        assert_eq!(world.tick_of(kind).await, Outcome::Started);
+        assert_eq!(world.number(&step).await, 1, "{kind:?}: nor does a probe");
+        world.succeed(kind).await;
+        assert_eq!(world.number(&step).await, 1, "{kind:?}");
+    }
 }
 
 #[tokio::test]
