@@ -144,32 +144,6 @@ mod tests {
         assert_eq!(tenants, 1);
     }
 
-    #[tokio::test]
-    async fn what_was_read_before_events_of_devices_were_told_is_no_news() {
-        const EVENTS: i64 = 10;
-        let database = TestDatabase::empty().await;
-        let mut connection = database.connect().await;
-        MIGRATOR.run_direct(Some(EVENTS - 1), &mut connection, false).await.unwrap();
-        // one client that was read, one whose sync showed no device, one whose device a webhook told of, one never synced
-        let sql = "
-            insert into tenants (tenant) values (gen_random_uuid()), (gen_random_uuid());
-            insert into rmm_integrations (tenant, provider) select tenant, 'tacticalrmm' from tenants;
-            insert into rmm_organization_mappings (tenant, integration_id, external_organization_id, last_synced_at)
-            select tenant, integration_id, n.id, case when n.id <> 'never' then now() end
-            from rmm_integrations, unnest(array['read', 'empty', 'heard', 'never']) n (id);
-            insert into muster.agent (tenant, integration_id, agent_id, external_client_id, digest, asset_id, fetched_at)
-            select tenant, integration_id, n.id, n.id, case when n.id <> 'heard' then 'read'::bytea end, gen_random_uuid(), now()
-            from rmm_integrations, unnest(array['read', 'heard', 'never']) n (id);
-            insert into muster.alert_poll (tenant, integration_id, polled_at)
-            select tenant, integration_id, case when row_number() over () = 1 then now() end from rmm_integrations";
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        run(&database.store()).await.unwrap();
-        let imported =
-            "select concat_ws(' ', kind, scope, count(*)) from muster.imported group by kind, scope order by 1";
-        let imported: Vec<String> = sqlx::query_scalar(imported).fetch_all(&mut connection).await.unwrap();
-        assert_eq!(imported, ["alerts  1", "devices read 2"]);
-    }
-
     #[test]
     fn versions_are_unique_and_ascending() {
         let versions: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
