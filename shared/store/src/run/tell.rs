@@ -24,7 +24,7 @@ pub(super) async fn end(
     kind: Kind,
     state: State,
 ) -> Result<(), Error> {
-    let imports = imported(connection, tenant, run_id, integration_id, kind, state).await?;
+    let imports = imported(connection, tenant, run_id, integration_id, kind).await?;
     let row =
         sqlx::query_file!("sql/run/read.sql", tenant, Some(run_id), 1, None::<&str>, None::<&[String]>, None::<Uuid>);
     let row = row.fetch_one(&mut *connection).await.attempt(format!("read the end of run {run_id}"))?;
@@ -64,7 +64,6 @@ async fn imported(
     run_id: Uuid,
     integration_id: Uuid,
     kind: Kind,
-    state: State,
 ) -> Result<Vec<ImportCompleted>, Error> {
     let what = || format!("note what run {run_id} has imported");
     let import = |part: String, label: String, count: i64| {
@@ -78,24 +77,21 @@ async fn imported(
             let rows = rows.fetch_all(connection).await.attempt(what())?;
             rows.into_iter().map(|row| import(format!("client:{}", row.client), row.label, row.seen)).collect()
         }
-        Kind::Alerts if state == State::Completed => {
+        Kind::Alerts => {
+            // the look back tells of what is over, and may fail by itself
+            let read = parts(connection, tenant, run_id).await?.find(|part| part.name == Scope::Alerts.to_string());
+            let Some(part) = read.filter(|part| part.is_done) else { return Ok(Vec::new()) };
             let noted = sqlx::query!(
                 "insert into muster.imported (tenant, integration_id, kind, scope) values ($1, $2, 'alerts', '')
                  on conflict (tenant, integration_id, kind, scope) do nothing",
                 tenant,
                 integration_id
             );
-            match noted.execute(&mut *connection).await.attempt(what())?.rows_affected() {
+            match noted.execute(connection).await.attempt(what())?.rows_affected() {
                 0 => Vec::new(),
-                // the look back tells of what is over
-                _ => parts(connection, tenant, run_id)
-                    .await?
-                    .filter(|part| part.name == Scope::Alerts.to_string())
-                    .map(|part| import(part.name, part.label, part.seen))
-                    .collect(),
+                _ => vec![import(part.name, part.label, part.seen)],
             }
         }
-        Kind::Alerts => Vec::new(),
         // a part that failed has written lists, too
         Kind::Software => {
             let parts = parts(connection, tenant, run_id).await?.filter(|part| part.created > 0);
@@ -109,6 +105,7 @@ async fn imported(
 struct Part {
     name: String,
     label: String,
+    is_done: bool,
     seen: i64,
     created: i64,
 }
@@ -120,7 +117,7 @@ async fn parts(
 ) -> Result<impl Iterator<Item = Part> + use<>, Error> {
     let rows = sqlx::query_as!(
         Part,
-        r#"select name, label, seen::int8 as "seen!", created::int8 as "created!"
+        r#"select name, label, state = 'done' as "is_done!", seen::int8 as "seen!", created::int8 as "created!"
            from muster.run_part where tenant = $1 and run_id = $2 order by name"#,
         tenant,
         run_id
