@@ -2,7 +2,7 @@
 //!
 //! `./dev bench devices` starts it with servers of its own. A first sync, the same sync with the simulated time standing
 //! still, and one after every online agent was seen again; then the same rows by COPY and insert-select, the fastest that
-//! this Postgres can take them, in the same run.
+//! this Postgres can take them, in the same run; at last the software of some agents, for the inventory-worker's memory.
 
 mod baseline;
 mod measure;
@@ -29,6 +29,9 @@ struct Arguments {
     /// How many of 100 agents check in
     #[arg(long, default_value_t = 88, value_parser = clap::value_parser!(u8).range(1..=100))]
     online_percent: u8,
+    /// Of how many agents the software is read, for the inventory-worker's memory
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    software_agents: u32,
 }
 
 #[tokio::main]
@@ -55,6 +58,9 @@ async fn main() -> anyhow::Result<std::process::ExitCode> {
     report.baseline(baseline::measure(&stage).await.context("the baseline")?);
 
     report.memory(stage.worker_peak_bytes()?);
+
+    stage.say("the software of some of them, agent by agent");
+    report.software_memory(stage.software_peak_bytes(arguments.software_agents).await?);
     let passed = report.print()?;
     stage.strike().await;
     Ok(if passed { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE })

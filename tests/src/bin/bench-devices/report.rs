@@ -13,7 +13,7 @@ use crate::stage::Stage;
 
 /// Share of the baseline's rate that a first sync must reach.
 const FIRST_SHARE_MIN: f64 = 0.70;
-/// Memory of the worker, whatever the size of the fleet.
+/// Memory of a worker, whatever the size of the fleet.
 const MEMORY_BYTES_MAX: u64 = 150_000_000;
 /// WAL of a row of which only last_seen has moved, full-page images left out: they follow the checkpoints.
 const WAL_ROW_BYTES_MAX: f64 = 150.0;
@@ -92,13 +92,16 @@ impl Report {
     }
 
     pub(crate) fn memory(&mut self, bytes: u64) {
+        self.peak("worker, peak memory".to_owned(), bytes);
+    }
+
+    pub(crate) fn software_memory(&mut self, (agents, bytes): (i64, u64)) {
+        self.peak(format!("inventory-worker, peak memory after {agents} agents"), bytes);
+    }
+
+    fn peak(&mut self, measure: String, bytes: u64) {
         let limit = format!("<= {} MB", MEMORY_BYTES_MAX / 1_000_000);
-        self.figures.limit(
-            "worker, peak memory",
-            format!("{:.0} MB", bytes as f64 / 1e6),
-            limit,
-            bytes <= MEMORY_BYTES_MAX,
-        );
+        self.figures.limit(&measure, format!("{:.0} MB", bytes as f64 / 1e6), limit, bytes <= MEMORY_BYTES_MAX);
     }
 
     /// Prints the table; whether every limit was kept.

@@ -18,6 +18,8 @@ use crate::Arguments;
 /// Release builds are ready in a second; queues are declared first.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+/// For the software of the agents that are looked at, on a machine that others use, too.
+const SOFTWARE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Every online agent checks in within a minute; an alert's beats are as far apart as in a quarter of an hour.
 const SEEN_AGAIN_S: i64 = 15 * 60;
 
@@ -105,12 +107,34 @@ impl Stage {
         Ok((bytes, began.elapsed()))
     }
 
-    /// The most memory that the worker has had (`VmHWM`).
+    /// The most memory that the sync-worker has had.
     pub(crate) fn worker_peak_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.worker.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells VmHWM")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM is a number of kB")?;
-        Ok(kib * 1024)
+        peak_bytes(&self.worker)
+    }
+
+    /// Lets an inventory-worker read the software of at least so many agents, or of all; how many it has read, and the most
+    /// memory that it has had. Faster than it may ask a Tactical, since nothing but memory is looked at.
+    pub(crate) async fn software_peak_bytes(&self, agents_min: u32) -> anyhow::Result<(i64, u64)> {
+        let mut environment = self.environment.clone();
+        environment.push(("MUSTER_SOFTWARE_AGENTS_PER_S".to_owned(), "1000".to_owned()));
+        let mut worker = program("inventory-worker", &environment);
+        ready(&worker).await;
+        self.muster(&["sync", "software"])?;
+        let mut sql = self.sql().await;
+        let seen = until(SOFTWARE_DEADLINE, async || {
+            let row = sqlx::query_as(
+                "select bool_or(r.state <> 'running'), coalesce(sum(p.seen), 0)
+                 from muster.run r join muster.run_part p using (tenant, run_id) where r.kind = 'software'",
+            );
+            let (has_ended, seen): (Option<bool>, i64) =
+                row.fetch_one(&mut sql).await.map_err(|error| error.to_string())?;
+            let is_enough = has_ended == Some(true) || seen >= i64::from(agents_min);
+            if is_enough { Ok(seen) } else { Err(format!("{seen} of {agents_min} agents")) }
+        })
+        .await;
+        let peak_bytes = peak_bytes(&worker)?;
+        worker.terminate(STOP_DEADLINE).await;
+        Ok((seen, peak_bytes))
     }
 
     /// A line for whoever waits.
@@ -126,6 +150,14 @@ impl Stage {
         }
         drop(self.vhost);
     }
+}
+
+/// The most memory that a process has had (`VmHWM`).
+fn peak_bytes(process: &Process) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM is a number of kB")?;
+    Ok(kib * 1024)
 }
 
 fn environment(database: &TestDatabase, vhost: &Vhost, tenant: Uuid) -> Vec<(String, String)> {
