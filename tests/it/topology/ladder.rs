@@ -158,7 +158,7 @@ async fn a_retried_message_tells_of_its_wait_and_the_next_copy_does_not() {
     running.publisher.publish(parked).await.expect("the broker takes it");
     let landed = vhost.get_all(LANDING).await.remove(0);
     let deaths: Vec<String> = landed.header_names().into_iter().filter(|name| is_of_a_death(name)).collect();
-    assert_eq!(deaths, ["x-delivery-count"], "only the landing queue's own count");
+    assert!(deaths.is_empty(), "of the deaths before: {deaths:?}");
 }
 
 #[tokio::test]
