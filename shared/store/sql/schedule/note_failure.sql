@@ -1,6 +1,6 @@
 -- Counts a failure that needs a person. $4: its cause; another one than before begins anew, where "another" is more than
--- other numbers: a cause may say how many devices were listed, or how long ago a certificate ended. With $5 of them over $6 seconds
--- the schedule slows down to one tick in $7 seconds.
+-- other numbers: a cause may say how many devices were listed, or how long ago a certificate ended. With $5 of them over $6
+-- seconds the schedule slows down to one tick in $7 seconds.
 with counted as (
     select s.tenant, s.integration_id, s.kind,
         case when w.is_same then s.failing_count + 1 else 1 end as failing_count,

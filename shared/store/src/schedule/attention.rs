@@ -115,6 +115,7 @@ async fn follow_size(connection: &mut PgConnection, tenant: Uuid, integration_id
     .map(drop)
 }
 
-fn seconds(duration: Duration) -> i32 {
+/// As the statements take it.
+pub(super) fn seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).expect("an hour fits")
 }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::PROBE_EVERY;
+use super::attention::seconds;
 use crate::audit::{self, Entry};
 use crate::error::Attempt;
 use crate::hook::PROVIDER;
@@ -69,7 +70,7 @@ pub async fn patch(store: &Store, tenant: Uuid, kind: Kind, patch: &Patch, entry
             patch.interval_s.flatten(),
             patch.is_enabled,
             is_active == Some(true),
-            i32::try_from(PROBE_EVERY.as_secs()).expect("an hour fits")
+            seconds(PROBE_EVERY)
         )
         .execute(&mut *transaction)
         .await

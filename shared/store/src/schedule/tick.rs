@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::attention::seconds;
 use super::{PROBE_EVERY, kind};
 use crate::error::Attempt;
 use crate::run::{self, Ask, Kind, Open};
@@ -107,13 +108,9 @@ pub async fn tick(store: &Store, rows_max: u32) -> Result<Vec<Tick>, Error> {
 /// # Errors
 /// What the database said.
 pub async fn follow_clock(store: &Store) -> Result<u64, Error> {
-    let moved = sqlx::query_file!("sql/schedule/follow_clock.sql", probe_s(), i64::from(ROWS_MAX));
+    let moved = sqlx::query_file!("sql/schedule/follow_clock.sql", seconds(PROBE_EVERY), i64::from(ROWS_MAX));
     let moved = store.run("look whether the database's clock was set back", moved.execute(store.pool())).await?;
     Ok(moved.rows_affected())
-}
-
-fn probe_s() -> i32 {
-    i32::try_from(PROBE_EVERY.as_secs()).expect("an hour fits")
 }
 
 fn ask((tick, _): &(Tick, Option<Open>)) -> Ask {
@@ -156,9 +153,9 @@ async fn take(connection: &mut PgConnection, rows_max: u32) -> Result<Due, Error
 }
 
 async fn advance(connection: &mut PgConnection, due: &Due) -> Result<Vec<(Tick, Option<Open>)>, Error> {
-    let first_s = i32::try_from(FIRST_WITHIN.as_secs()).expect("an hour fits");
+    let (probe_s, first_s) = (seconds(PROBE_EVERY), seconds(FIRST_WITHIN));
     let rows =
-        sqlx::query_file!("sql/schedule/advance.sql", &due.tenants, &due.integrations, &due.kinds, probe_s(), first_s);
+        sqlx::query_file!("sql/schedule/advance.sql", &due.tenants, &due.integrations, &due.kinds, probe_s, first_s);
     let rows = rows.fetch_all(connection).await.attempt("move the schedules that are due")?;
     let judged = rows.into_iter().filter_map(|row| {
         let open = row.open_run_id.zip(row.open_moved_at).map(|(run_id, moved_at)| Open { run_id, moved_at });
