@@ -20,7 +20,7 @@ use std::future::Future;
 
 pub use amqp::{Client, Got};
 pub use fleet::Fleet;
-pub use process::Process;
+pub use process::{Process, memory_peak_kib};
 pub use proxy::Proxy;
 pub use rabbit::PrivateBroker;
 pub use until::{DEADLINE, soon, until};

@@ -170,6 +170,17 @@ fn keep(log: &Log, stream: impl Read + Send + 'static) {
     });
 }
 
+/// The most memory that a process ever held, in KiB.
+///
+/// # Errors
+/// When there is no such process, or Linux does not tell it.
+pub fn memory_peak_kib(pid: u32) -> std::io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.ok_or_else(|| std::io::Error::other("Linux does not tell VmHWM in kB"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,9 +48,7 @@ async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -
 /// The most memory that a process ever held, in KiB.
 fn memory_peak_kib(running: &Running) -> u64 {
     let pid = running.0.as_ref().expect("it is running").id();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux tells");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+    tests::memory_peak_kib(pid).expect("Linux tells the peak")
 }
 
 async fn terminate(mut running: Running) {

@@ -152,12 +152,8 @@ impl Stage {
     }
 }
 
-/// The most memory that a process has had (`VmHWM`).
 fn peak_bytes(process: &Process) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells VmHWM")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM is a number of kB")?;
-    Ok(kib * 1024)
+    Ok(tests::memory_peak_kib(process.pid()).context("how much memory it has had")? * 1024)
 }
 
 fn environment(database: &TestDatabase, vhost: &Vhost, tenant: Uuid) -> Vec<(String, String)> {
