@@ -72,6 +72,7 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
     let app = Arc::new(App::new(&config, store.clone(), vault.clone())?);
     let checked = connection::check_vault(&store, &vault).await.map_err(|error| RunError::Key(fault::chain(&error)))?;
     let running = start(&config, app, metrics, cancel.clone()).await?;
+    telemetry::notify::ready();
     let watching = async {
         if checked == VaultCheck::DatabaseAway
             && let Err(error) = connection::check_vault_when_back(&store, &vault).await

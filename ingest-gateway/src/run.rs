@@ -89,6 +89,7 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
     let started = start(&config, pepper, outside, cancel.clone()).await;
     let ended = match started {
         Ok(running) => {
+            telemetry::notify::ready();
             let ticks = config.ticks;
             let ticking = ticks.ticks.then(|| tokio::spawn(tick::run(store.clone(), ticks, cancel)));
             running.stopped().await;

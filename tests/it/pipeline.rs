@@ -5,6 +5,7 @@ mod outage;
 mod outbox;
 mod shuffle;
 mod trace;
+mod watchdog;
 
 use std::collections::BTreeMap;
 

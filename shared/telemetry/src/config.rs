@@ -68,6 +68,11 @@ pub struct Config {
     /// Address of a worker's probes and metrics; port 0 = any free port, named in the log
     #[arg(long, env = "MUSTER_PROBE_LISTEN", default_value_t = PROBE_LISTEN)]
     pub probe_listen: SocketAddr,
+
+    /// How long work may exceed its own limit, or no task at all may run, before the process ends itself with exit code 3
+    #[arg(long, env = "MUSTER_STUCK_MS_MAX", default_value_t = STUCK_MS_MAX,
+          value_parser = clap::value_parser!(u64).range(1_000..=600_000))]
+    pub stuck_ms_max: u64,
 }
 
 /// A webhook makes about 6 spans and the target is 1,000 webhooks/s: 16,384 bridge 2.7 s of a collector that is away.
@@ -80,6 +85,9 @@ const TIMEOUT_MS: u64 = 5_000;
 /// A drain has 30 s in the usual deployments; telemetry takes a tenth of that.
 const SHUTDOWN_TIMEOUT_MS: u64 = 3_000;
 const PROBE_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Longer than any busy moment of a loaded machine, and short beside the broker's own limit of 30 minutes.
+const STUCK_MS_MAX: u64 = 30_000;
 
 impl Default for Config {
     /// The defaults of the flags, without a look at the environment.
@@ -96,6 +104,7 @@ impl Default for Config {
             otlp_timeout_ms: TIMEOUT_MS,
             otlp_shutdown_timeout_ms: SHUTDOWN_TIMEOUT_MS,
             probe_listen: PROBE_LISTEN,
+            stuck_ms_max: STUCK_MS_MAX,
         }
     }
 }
@@ -109,6 +118,10 @@ impl Config {
             full if full.ends_with(TRACES_PATH) => Some(full.to_owned()),
             base => Some(format!("{base}{TRACES_PATH}")),
         }
+    }
+
+    pub(crate) fn stuck_max(&self) -> Duration {
+        Duration::from_millis(self.stuck_ms_max)
     }
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
@@ -189,6 +202,8 @@ mod tests {
             ("--otlp-url", "http://"),
             ("--otlp-batch-spans-max", "0"),
             ("--probe-listen", "localhost"),
+            ("--stuck-ms-max", "999"),
+            ("--stuck-ms-max", "600001"),
         ];
         for (flag, value) in bad {
             let error = Cli::try_parse_from(["x", flag, value]).unwrap_err().to_string();

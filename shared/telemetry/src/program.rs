@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, MetricsHandle, field, signal};
+use crate::{Config, MetricsHandle, field, notify, signal, watchdog};
 
 /// The exit code of a configuration that cannot work.
 pub const EXIT_CONFIG: u8 = 2;
 /// The exit code of everything else that failed.
 pub const EXIT_FAILURE: u8 = 1;
+/// The exit code of a process that could not make progress; see [`crate::watchdog`].
+pub const EXIT_STUCK: u8 = 3;
+/// What tasks that nobody waits for may take at the end; one that never yields would hold the process for ever.
+const TASKS_END_MAX: Duration = Duration::from_secs(1);
 
 /// Which program this is.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +40,8 @@ pub struct Start<C> {
 /// Runs a program from its settings to its exit code.
 ///
 /// `start` is what it was told, or one line that names what is wrong with it: that is exit code 2 with nothing bound. `run`
-/// ends once its token is cancelled and what is under way has drained; `code` says what an error of it exits with.
+/// ends once its token is cancelled and what is under way has drained; `code` says what an error of it exits with. A
+/// [`watchdog`] ends it where no progress is possible, with [`EXIT_STUCK`].
 pub fn main<C, E: fmt::Display>(
     program: Program,
     start: Result<Start<C>, String>,
@@ -51,22 +57,34 @@ pub fn main<C, E: fmt::Display>(
         Err(error) => return fail(program, &chain(&error), EXIT_CONFIG),
     };
     tracing::info!({ field::SERVICE_VERSION } = program.version, "{} starts with {}", program.name, start.holds);
-    let ended = live(start.config, telemetry.metrics(), run);
+    let ended = tokio::runtime::Runtime::new().and_then(|runtime| {
+        let ended = runtime.block_on(live(start.config, telemetry.metrics(), start.telemetry.stuck_max(), run));
+        runtime.shutdown_timeout(TASKS_END_MAX);
+        ended
+    });
     telemetry.shutdown();
     match ended {
+        // why it was told to stop comes before how it went
+        _ if watchdog::has_stopped() => ExitCode::from(EXIT_STUCK),
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(program, &error.to_string(), code(&error)),
-        Err(error) => fail(program, &format!("cannot listen for signals: {error}"), EXIT_FAILURE),
+        Err(error) => fail(program, &format!("cannot have threads or listen for signals: {error}"), EXIT_FAILURE),
     }
 }
 
-#[tokio::main]
 async fn live<C, E>(
     config: C,
     metrics: MetricsHandle,
+    stuck_max: Duration,
     run: impl AsyncFnOnce(C, MetricsHandle, CancellationToken) -> Result<(), E>,
 ) -> std::io::Result<Result<(), E>> {
     let cancel = signal::shutdown_token()?;
+    watchdog::start(stuck_max, cancel.clone());
+    let stopped = cancel.clone();
+    tokio::spawn(async move {
+        stopped.cancelled().await;
+        notify::stopping();
+    });
     let ended = run(config, metrics, cancel).await;
     if ended.is_ok() {
         tracing::info!("drained, the end");

@@ -93,6 +93,12 @@ impl Config {
         Duration::from_millis(self.job_timeout_ms)
     }
 
+    /// How long a batch may take until all of it is settled or handed over: what begins just before the hold ends may run
+    /// into its timeout, and again in its parts.
+    pub(crate) fn batch_max(&self) -> Duration {
+        self.hold_max() + self.job_timeout() * 3
+    }
+
     pub(crate) fn hold_max(&self) -> Duration {
         Duration::from_millis(self.hold_ms_max)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use broker::backoff::Policy;
 use fault::Class;
 use futures_util::future::BoxFuture;
+use telemetry::watchdog;
 use tracing::Instrument as _;
 
 use crate::disposition::Cause;
@@ -76,9 +77,16 @@ async fn uncontended(job: &Arc<dyn AnyJob>, batch: &[Undecoded], limit: Duration
 }
 
 async fn attempt(job: &Arc<dyn AnyJob>, batch: &[Undecoded], limit: Duration) -> Result<Vec<Verdict>, Failure> {
+    let (what, first) = (job.info().name, batch.first().map_or("none", |message| message.meta.message_id.as_str()));
+    let work = watchdog::begin(limit, format!("a job of {what} over {} messages, the first {first},", batch.len()));
+    let run = Arc::clone(job).run(batch.to_vec());
+    // it ends with the job itself: one that never yields outlives its timeout
+    let running = async move {
+        let _work = work;
+        run.await
+    };
     // A task of its own, so that a panic ends the task and not the worker.
-    let running = Arc::clone(job).run(batch.to_vec()).in_current_span();
-    let mut task = tokio::spawn(running);
+    let mut task = tokio::spawn(running.in_current_span());
     match tokio::time::timeout(limit, &mut task).await {
         Ok(Ok(Ok(answers))) => Ok(answers.into_iter().map(verdict).collect()),
         Ok(Ok(Err(error))) => Err(Failure { cause: Cause::Class(error.class()), chain: error.chain() }),

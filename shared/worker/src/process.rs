@@ -9,9 +9,9 @@ use broker::consumer::Settler;
 use chrono::Utc;
 use contract::Meta;
 use contract::envelope::BODY_BYTES_MAX;
-use contract::topology::Lane;
+use contract::topology::{self, Lane};
 use fault::Class;
-use telemetry::metric;
+use telemetry::{metric, watchdog};
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,6 +73,10 @@ impl Desk {
     pub(crate) async fn process(&self, batch: Vec<Delivery>) {
         let received_at = batch.iter().map(|delivery| delivery.received_at).min().unwrap_or_else(Instant::now);
         let until = received_at + self.runner.config.hold_max();
+        let what = || {
+            format!("a batch of {} messages of {}", batch.len(), topology::queue(self.runner.hands.worker, self.lane))
+        };
+        let _held = watchdog::begin(self.runner.config.batch_max(), what());
         let mut groups: BTreeMap<String, Vec<Message>> = BTreeMap::new();
         for delivery in batch.into_iter().filter(Delivery::is_current) {
             match admit(self.lane, &delivery) {

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use store::Store;
 use store::outbox::{self, Row};
 use store::parked::{self, Parked};
-use telemetry::{field, metric};
+use telemetry::{field, metric, watchdog};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -24,6 +24,9 @@ use crate::trace;
 
 /// How long a row rests that the broker did not confirm, so that it holds nobody behind it back.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a pass may take: two statements at their deadlines and the confirms between them.
+const PASS_MAX: Duration = Duration::from_secs(90);
 
 /// Wakes the relay of this process, after its own commits.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +94,7 @@ impl Relay {
 
     /// One claim, its publishes and its delete; whether to go on at once.
     async fn pass(&self) -> Result<bool, store::Error> {
+        let _work = watchdog::begin(PASS_MAX, "a pass of the relay".to_owned());
         let rows = outbox::claim(&self.store, self.rows_max, self.lease).await?;
         if rows.is_empty() {
             return Ok(false);

@@ -89,6 +89,7 @@ pub async fn run(
     bound.map_err(|cause| RunError::Probe { address, cause })?;
     let parts = Parts::start(program, args, registry, store, &stop);
     let _ = parts_ready.set(Box::new(parts.readiness()));
+    telemetry::notify::ready();
     let misfit = tokio::select! {
         () = stop.cancelled() => None,
         line = misfit => Some(line),
