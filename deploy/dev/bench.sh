@@ -2,25 +2,30 @@
 # production), unlike those of `./dev test`.
 # shellcheck shell=bash
 
-cmd_bench() { # devices|software|ticks [argument…]
+cmd_bench() { # devices|software|ticks|accept [argument…]
   local status name program what=${1:-}
   case $what in
-    devices | software | ticks) ;;
-    *) die "unknown bench: $what (there are devices, software, ticks)" ;;
+    devices | software | ticks | accept) ;;
+    *) die "unknown bench: $what (there are devices, software, ticks, accept)" ;;
   esac
   shift
   make_dirs
   exec 9>"$STATE_DIR/bench.lock"
   flock -n 9 || die "another ./dev bench runs in this checkout"
   need_cargo
-  need_servers postgres rabbitmq
+  [[ $what == accept ]] || need_servers postgres rabbitmq
   # what is measured must not depend on the settings of whoever runs it
   for name in "${!MUSTER_@}"; do unset "$name"; done
   step "building (the first time takes some minutes)"
   case $what in
     devices | ticks) cargo build --release --workspace --bins --locked ;;
     software) cargo build --release -p store --features testing --example first_ingest --locked ;;
+    accept) cargo build --release -p ingest-gateway --example accept --locked ;;
   esac || die "the build failed"
+  if [[ $what == accept ]]; then # on the disk of this checkout, without servers
+    TMPDIR=$STATE_DIR "$(binary examples/accept)" "$@" 9>&-
+    return
+  fi
   trap 'bench_cleanup; exit 130' INT TERM HUP
   step "starting private servers"
   servers_start bench rabbitmq postgres || { bench_cleanup; die "the private servers did not start: $LOGS/bench-*.log"; }

@@ -26,7 +26,7 @@ impl Answer {
         Self::new(status, reason, json!({"accepted": false, "error": error}))
     }
 
-    /// 202: the message is on the broker's disks.
+    /// 202: the message is on the broker's disks, or on ours.
     pub(crate) fn accepted(event_id: &str, mistake: Option<TemplateMistake>, is_salvaged: bool) -> Self {
         let mut body = json!({"accepted": true, "event_id": event_id});
         if let Some(warning) = mistake.map(warning).or(is_salvaged.then_some(SALVAGED)) {

@@ -16,7 +16,8 @@ use telemetry::command::{self, Refused};
 #[command(name = "ingest-gateway", version, about, mut_arg("probe_listen", |arg| arg.hide(true)))]
 #[group(skip)]
 pub struct Config {
-    /// Where webhooks are taken, with /livez and /readyz; port 0 = any free port, named in the log
+    /// Where webhooks are taken, with /livez and /readyz; port 0 = any free port, named in the log. A socket that systemd
+    /// hands over (LISTEN_FDS) is taken instead
     #[arg(long, env = "MUSTER_GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
@@ -25,9 +26,17 @@ pub struct Config {
     #[arg(long, env = "MUSTER_GATEWAY_ADMIN_LISTEN")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// Folder of what must survive a restart while Postgres is away: the hooks' digests
+    /// Folder of what must survive a restart while Postgres or RabbitMQ is away: the hooks' digests, the spool
     #[arg(long, env = "MUSTER_GATEWAY_STATE_DIR", default_value = "muster-gateway-state")]
     pub state_dir: PathBuf,
+
+    /// Folder of the spool, of this gateway alone; absent = `spool` in the state directory
+    #[arg(long, env = "MUSTER_GATEWAY_SPOOL_DIR")]
+    pub spool_dir: Option<PathBuf>,
+
+    /// How much the spool may hold.
+    #[command(flatten)]
+    pub spool: spool::Config,
 
     /// Key of the secrets' digests.
     #[command(flatten)]
@@ -115,6 +124,16 @@ pub struct Limits {
           value_parser = positive::<usize>)]
     pub hook_misses_max: usize,
 
+    /// How long RabbitMQ may take to confirm a webhook's message before the spool takes it
+    #[arg(long, env = "MUSTER_GATEWAY_SPOOL_AFTER_MS", default_value_t = 100,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub spool_after_ms: u64,
+
+    /// Pause before a spooled message that RabbitMQ refused is offered again; at the fifth refusal it is set aside
+    #[arg(long, env = "MUSTER_GATEWAY_SPOOL_REFUSAL_PAUSE_MS", default_value_t = 30_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub spool_refusal_pause_ms: u64,
+
     /// What a 503 asks its sender to wait
     #[arg(long, env = "MUSTER_GATEWAY_RETRY_AFTER_S", default_value_t = 5)]
     pub retry_after_s: u64,
@@ -152,6 +171,12 @@ impl Config {
     /// One line for stderr, see [`command::read`].
     pub fn read<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Self, Refused> {
         command::read(arguments)
+    }
+
+    /// Where the spool is.
+    #[must_use]
+    pub fn spool_folder(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(|| self.state_dir.join("spool"))
     }
 }
 

@@ -1,16 +1,19 @@
-//! Turns Tactical's webhooks into messages: understands them leniently and publishes them with confirm; starts what is due by
-//! the schedules; runs no jobs.
+//! Turns Tactical's webhooks into messages: understands them leniently, publishes them with confirm, and keeps on local
+//! disk what the broker does not take at once; starts what is due by the schedules; runs no jobs.
 //!
 //! [`run`] is the program; [`start`] the same in a world of the caller's choice. A request goes through `webhook.rs`:
-//! secret ([`hooks`]), body, [`parse`](parse::parse), [`publish`], answer.
+//! secret ([`hooks`]), body, [`parse`](parse::parse), [`publish`] or the spool, answer.
 
 mod answer;
 pub mod config;
+mod drain;
 pub mod hooks;
+mod keep;
 pub mod parse;
 pub mod publish;
 mod run;
 mod tick;
+mod watch;
 mod webhook;
 
 pub use config::Config;

@@ -1,23 +1,27 @@
-//! Handing an observed alert to the broker, behind a trait so that the HTTP tests need none.
+//! Handing a message to the broker, behind a trait so that the HTTP tests need none.
 
 use broker::{Outgoing, PublishError, Publisher};
-use contract::{AlertObserved, Message as _, Meta, topology};
+use contract::{AlertObserved, Message as _, Meta, envelope, topology};
 use futures_util::future::BoxFuture;
+use spool::Record;
 use telemetry::{field, trace};
-use tracing::Instrument as _;
+use tracing::Span;
 
-/// Where alerts go.
+/// Where messages go.
 pub trait Publish: Send + Sync + 'static {
     /// Publishes; `Ok` means that it is on the broker's disks.
-    fn publish(&self, meta: Meta, alert: AlertObserved) -> BoxFuture<'static, Result<(), PublishError>>;
+    fn publish(&self, record: Record) -> BoxFuture<'static, Result<(), PublishError>>;
     /// Whether a publish has a chance now.
     fn is_ready(&self) -> bool;
 }
 
 impl Publish for Publisher {
-    fn publish(&self, meta: Meta, alert: AlertObserved) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, record: Record) -> BoxFuture<'static, Result<(), PublishError>> {
         let publisher = self.clone();
-        Box::pin(async move { Publisher::publish(&publisher, Outgoing::message(&meta, &alert)?).await })
+        Box::pin(async move {
+            let Record { exchange, routing_key, meta, body } = record;
+            Publisher::publish(&publisher, Outgoing::raw(&exchange, &routing_key, &meta, body.into())?).await
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -25,12 +29,8 @@ impl Publish for Publisher {
     }
 }
 
-/// Publishes within a span of its own, whose context the message carries on.
-pub(crate) fn traced(
-    publisher: &dyn Publish,
-    mut meta: Meta,
-    alert: AlertObserved,
-) -> impl Future<Output = Result<(), PublishError>> + use<> {
+/// The first copy of an alert's message, and the span of its publish, whose context it carries on.
+pub(crate) fn record(mut meta: Meta, alert: &AlertObserved) -> (Span, Record) {
     let span = tracing::info_span!(
         "send muster.work",
         otel.kind = "producer",
@@ -43,13 +43,16 @@ pub(crate) fn traced(
         tenant.id = %meta.tenant,
     );
     meta.traceparent = trace::traceparent(&span);
-    let publishing = publisher.publish(meta, alert);
-    async move {
-        let outcome = publishing.await;
-        if outcome.is_err() {
-            tracing::Span::current().record(field::OTEL_STATUS_CODE, "ERROR");
-        }
-        outcome
-    }
-    .instrument(span)
+    let record = Record {
+        exchange: topology::WORK.to_owned(),
+        routing_key: envelope::routing_key::<AlertObserved>(),
+        meta,
+        body: serde_json::to_vec(alert).expect("texts, numbers and times are JSON"),
+    };
+    (span, record)
+}
+
+/// Notes in the span of a publish that nobody has the message.
+pub(crate) fn note_failure() {
+    Span::current().record(field::OTEL_STATUS_CODE, "ERROR");
 }

@@ -2,28 +2,34 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
 use broker::Publisher;
 use contract::webhook::PATH;
 use listener::serve;
+use listenfd::ListenFd;
 use secrecy::SecretString;
+use spool::{OpenError, Spool, Writer};
 use store::Store;
 use telemetry::MetricsHandle;
 use telemetry::probe::{self, Readiness};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::answer::Answer;
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::hooks::Hooks;
 use crate::hooks::source::HookSource;
+use crate::keep::Keep;
 use crate::publish::Publish;
 use crate::tick;
+use crate::watch;
 use crate::webhook::{Gateway, receive};
 
 /// Why the gateway did not start, or not end well.
@@ -44,6 +50,9 @@ pub enum RunError {
         /// What the system said.
         cause: io::Error,
     },
+    /// There is no spool.
+    #[error("--spool-dir (MUSTER_GATEWAY_SPOOL_DIR): {0}")]
+    Spool(#[from] OpenError),
 }
 
 /// The outside world, so that tests can put another one in its place.
@@ -112,35 +121,45 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
 /// Starts a gateway in the given world.
 ///
 /// # Errors
-/// [`RunError::Listen`]; nothing is left bound.
+/// [`RunError::Listen`] or [`RunError::Spool`]; nothing is left bound.
 pub async fn start(
     config: &Config,
     pepper: SecretString,
     outside: Outside,
     cancel: CancellationToken,
 ) -> Result<Running, RunError> {
-    let listener = bind("listen", "MUSTER_GATEWAY_LISTEN", config.listen).await?;
+    let mut handed = ListenFd::from_env();
+    let listener = bind(&mut handed, 0, ("listen", "MUSTER_GATEWAY_LISTEN"), config.listen).await?;
     let admin = match config.admin_listen {
-        Some(address) => Some(bind("admin-listen", "MUSTER_GATEWAY_ADMIN_LISTEN", address).await?),
+        Some(address) => Some(bind(&mut handed, 1, ("admin-listen", "MUSTER_GATEWAY_ADMIN_LISTEN"), address).await?),
         None => None,
     };
     let local = |listener: &TcpListener| listener.local_addr().expect("a bound listener has an address");
     let (address, admin_address) = (local(&listener), admin.as_ref().map(local));
     let hooks = Arc::new(Hooks::open(outside.hooks, pepper, config.state_dir.clone(), &config.limits));
-    let gateway = Arc::new(Gateway {
-        hooks: Arc::clone(&hooks),
-        publisher: outside.publisher,
-        limits: config.limits.clone(),
-        publishing: TaskTracker::new(),
-    });
+    let (spool, writer) = open(config.spool_folder(), spool::Limits::from(&config.spool)).await?;
+    watch::tell_found(&spool);
+    let wait = Duration::from_millis(config.limits.spool_after_ms);
+    let keep = Arc::new(Keep::new(outside.publisher, spool, wait));
+    let gateway = Arc::new(Gateway { hooks, keep, limits: config.limits.clone() });
     let (public, admin_router) = routers(&gateway, outside.metrics, admin.is_some());
     let admin = admin.map(|listener| (listener, admin_router));
     tracing::info!(listen.address = %address, "listening");
     if let Some(address) = admin_address {
         tracing::info!(listen.address = %address, "listening for /metrics");
     }
-    let task = tokio::spawn(live(gateway, (listener, public), admin, cancel));
+    let task = tokio::spawn(async move {
+        live(gateway, (listener, public), admin, cancel).await;
+        // the lock on the folder is free once the thread has ended
+        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    });
     Ok(Running { address, admin_address, task })
+}
+
+/// What is in the spool is counted when it is opened, which takes a while where it is full.
+async fn open(folder: PathBuf, limits: spool::Limits) -> Result<(Spool, Writer), OpenError> {
+    let opening = tokio::task::spawn_blocking(move || Spool::open(&folder, limits));
+    opening.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
 /// Everything that runs, until the drain is over.
@@ -154,6 +173,7 @@ async fn live(
         let (hooks, cancel) = (Arc::clone(&gateway.hooks), cancel.clone());
         async move { hooks.keep_current(cancel).await }
     });
+    let watching = tokio::spawn(watch::show(Arc::clone(&gateway.keep)));
     // metrics are shown until the drain is over
     let drained = CancellationToken::new();
     let limits = &gateway.limits.listener();
@@ -163,23 +183,36 @@ async fn live(
         }
     };
     let serving = async {
-        serve(listener, router, limits, cancel).await;
-        gateway.publishing.close();
-        gateway.publishing.wait().await;
+        let keep = gateway.keep.as_ref();
+        let mut drain = Drain::new(keep, Duration::from_millis(gateway.limits.spool_refusal_pause_ms));
+        tokio::join!(serve(listener, router, limits, cancel.clone()), drain.run(&cancel));
+        keep.publishing.close();
+        keep.publishing.wait().await;
+        empty(&mut drain, limits.drain_timeout).await;
         drained.cancel();
     };
     tokio::join!(serving, admin_serving);
     // a question to a database that hangs is not waited for, what is being written to the disk is
-    reloading.abort();
-    let _ = reloading.await;
+    for task in [reloading, watching] {
+        task.abort();
+        let _ = task.await;
+    }
     gateway.hooks.saved().await;
+}
+
+/// What is in the spool is better with the broker: nobody may ever start a gateway on this folder again.
+async fn empty(drain: &mut Drain<'_>, timeout: Duration) {
+    let left = tokio::time::timeout(timeout, drain.finish()).await;
+    if left != Ok(0) {
+        tracing::warn!("messages stay in the spool until a gateway starts on this folder again, or muster spool drain");
+    }
 }
 
 /// The webhooks' routes and those for the operators. The probes are on both; metrics only on the latter, if any.
 fn routers(gateway: &Arc<Gateway>, metrics: MetricsHandle, has_admin: bool) -> (Router, Router) {
     let readiness = {
         let gateway = Arc::clone(gateway);
-        move || Readiness::of([("hooks", gateway.hooks.is_loaded()), ("broker", gateway.publisher.is_ready())])
+        move || Readiness::of([("hooks", gateway.hooks.is_loaded()), ("broker or spool", gateway.keep.is_able())])
     };
     let operators = probe::router(metrics.clone(), readiness.clone());
     let webhooks = Router::new().route(PATH, any(receive)).with_state(Arc::clone(gateway));
@@ -187,6 +220,20 @@ fn routers(gateway: &Arc<Gateway>, metrics: MetricsHandle, has_admin: bool) -> (
     (public.fallback(async || Answer::not_found()), operators)
 }
 
-async fn bind(flag: &'static str, variable: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|cause| RunError::Listen { flag, variable, address, cause })
+/// Takes the socket that systemd holds for us, in the order of its unit (webhooks, then metrics), or binds the address.
+/// Held sockets keep their callers while one process ends and the next begins, so that a restart refuses nobody.
+async fn bind(
+    handed: &mut ListenFd,
+    place: usize,
+    (flag, variable): (&'static str, &'static str),
+    address: SocketAddr,
+) -> Result<TcpListener, RunError> {
+    let refused = |cause| RunError::Listen { flag, variable, address, cause };
+    match handed.take_tcp_listener(place).map_err(refused)? {
+        Some(held) => {
+            held.set_nonblocking(true).map_err(refused)?;
+            TcpListener::from_std(held).map_err(refused)
+        }
+        None => TcpListener::bind(address).await.map_err(refused),
+    }
 }

@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse as _, Response};
-use broker::PublishError;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use contract::webhook::{HEADER, PATH};
@@ -19,23 +18,21 @@ use listener::body::{self, BodyError};
 use sha2::{Digest as _, Sha256};
 use store::hook::HookState;
 use telemetry::{field, metric, trace};
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::config::Limits;
 use crate::hooks::{Denied, Hooks, Known};
+use crate::keep::{Keep, NotKept};
 use crate::parse::{Alert, Parsed, parse};
-use crate::publish::{Publish, traced};
+use crate::publish;
 
 /// What a request needs.
 pub(crate) struct Gateway {
     pub(crate) hooks: Arc<Hooks>,
-    pub(crate) publisher: Arc<dyn Publish>,
+    pub(crate) keep: Arc<Keep>,
     pub(crate) limits: Limits,
-    /// Publishes go on when their sender hangs up; the drain waits for them.
-    pub(crate) publishing: TaskTracker,
 }
 
 /// Who posts, once the secret was good.
@@ -152,11 +149,13 @@ impl Gateway {
         Span::current().record(field::EVENT_ID, event_id.as_str());
         let (mistake, is_salvaged) = (alert.template_mistake, alert.needs_fetch);
         let message = alert.into_message(caller.known.integration_id, caller.received_at, body);
-        let publishing = traced(self.publisher.as_ref(), meta, message);
+        let (span, record) = publish::record(meta, &message);
+        let keep = Arc::clone(&self.keep);
+        let keeping = async move { keep.keep(record).await.inspect_err(|_| publish::note_failure()) };
         // a task of its own: it came, so it is recorded even if its sender hangs up now
-        match self.publishing.spawn(publishing).await {
+        match self.keep.publishing.spawn(keeping.instrument(span)).await {
             Ok(Ok(())) => Ok(Answer::accepted(&event_id, mistake, is_salvaged)),
-            Ok(Err(error)) => Err(self.unavailable(reason(&error))),
+            Ok(Err(NotKept(reason))) => Err(self.unavailable(reason)),
             // a panic, which has been logged as one
             Err(_) => Err(self.unavailable("publish_panicked")),
         }
@@ -164,16 +163,6 @@ impl Gateway {
 
     fn unavailable(&self, reason: &'static str) -> Answer {
         Answer::unavailable(reason, self.limits.retry_after_s)
-    }
-}
-
-/// Why a publish failed, in one word: it stands in the one line that the failure gets.
-fn reason(error: &PublishError) -> &'static str {
-    match error {
-        PublishError::NotConnected => "broker_away",
-        PublishError::Nacked => "broker_refused",
-        PublishError::TimedOut => "broker_silent",
-        PublishError::Invalid(_) => "message_invalid",
     }
 }
 

@@ -137,8 +137,8 @@ async fn a_template_mistake_is_recorded_as_open_with_a_warning() {
 }
 
 #[tokio::test]
-async fn what_the_broker_does_not_confirm_is_not_accepted() {
-    let world = World::start(&["--retry-after-s", "7"]).await;
+async fn what_neither_the_broker_nor_the_spool_takes_is_not_accepted() {
+    let world = World::start(&["--retry-after-s", "7", "--spool-bytes-max", "1"]).await;
     world.broker.fails.store(true, Ordering::SeqCst);
     let answer = world.post_good(BODY).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
@@ -163,10 +163,11 @@ async fn the_message_carries_the_senders_trace_on() {
 
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
-    let world = World::start_with(FakeSource::away(), None, &[]).await;
+    // no record is as small as a byte, but room for one is what is asked for
+    let world = World::start_with(FakeSource::away(), None, &["--spool-bytes-max", "0"]).await;
     world.broker.not_ready.store(true, Ordering::SeqCst);
     assert_eq!(world.get("/livez").await.0, 200);
-    assert_eq!(world.get("/readyz").await, (503, "not ready: hooks, broker\n".to_owned()));
+    assert_eq!(world.get("/readyz").await, (503, "not ready: hooks, broker or spool\n".to_owned()));
     world.broker.not_ready.store(false, Ordering::SeqCst);
     assert_eq!(world.get("/readyz").await, (503, "not ready: hooks\n".to_owned()));
     world.source.away.store(false, Ordering::SeqCst);

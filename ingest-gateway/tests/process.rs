@@ -3,7 +3,7 @@
 
 mod http_support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 const PEPPER: &str = "canary-pepper-0123456789";
 const SECRET: &str = "canary-secret-0123456789";
+const NO_DATABASE: &str = "postgres://muster@127.0.0.1:1/none";
+const NO_BROKER: &str = "amqp://muster:x@127.0.0.1:1/%2f";
 const BODY: &str = r#"{"event":"trigger","alert_id":4711,"severity":"error","agent_id":"AgentOne"}"#;
 
 fn program() -> Command {
@@ -78,7 +80,24 @@ struct Gateway {
 
 impl Gateway {
     fn start(folder: &Path, database_url: &str, amqp_url: &str) -> Self {
-        let mut command = program();
+        Self::spawn(program(), folder, database_url, amqp_url)
+    }
+
+    /// On a socket that somebody else holds, as systemd does it.
+    fn start_on(socket: &std::net::TcpListener, folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MUSTER_")) {
+            command.env_remove(name);
+        }
+        let hand_over = r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0""#;
+        command.args(["-c", hand_over, env!("CARGO_BIN_EXE_ingest-gateway")]);
+        command.stdin(std::os::fd::OwnedFd::from(socket.try_clone().unwrap()));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command, folder, NO_DATABASE, NO_BROKER)
+    }
+
+    fn spawn(mut command: Command, folder: &Path, database_url: &str, amqp_url: &str) -> Self {
+        command.env("MUSTER_SPOOL_FREE_BYTES_MIN", "0");
         command.env("MUSTER_DATABASE_URL", database_url).env("MUSTER_AMQP_URL", amqp_url);
         command.env("MUSTER_HOOK_PEPPER", PEPPER).env("MUSTER_GATEWAY_LISTEN", "127.0.0.1:0");
         command.env("MUSTER_GATEWAY_STATE_DIR", folder).env("MUSTER_LOG", "debug");
@@ -135,6 +154,46 @@ impl Drop for Gateway {
     }
 }
 
+#[test]
+fn a_restart_refuses_nobody_on_a_socket_that_is_held() {
+    let (socket, folder) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), tempfile::tempdir().unwrap());
+    let address = socket.local_addr().unwrap();
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    };
+    let answer = |mut stream: std::net::TcpStream| {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let mut first = Gateway::start_on(&socket, folder.path());
+    assert_eq!(first.url, format!("http://{address}"));
+    assert!(answer(ask()).starts_with("HTTP/1.1 200"));
+    assert_eq!(first.terminate().code(), Some(0));
+    let between: Vec<_> = (0..20).map(|_| ask()).collect();
+    let _second = Gateway::start_on(&socket, folder.path());
+    for stream in between {
+        assert!(answer(stream).starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn a_second_gateway_on_the_same_folder_is_one_line_and_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Gateway::start(folder.path(), NO_DATABASE, NO_BROKER);
+    let mut command = program();
+    command.env("MUSTER_DATABASE_URL", NO_DATABASE).env("MUSTER_AMQP_URL", NO_BROKER);
+    command.env("MUSTER_HOOK_PEPPER", PEPPER).env("MUSTER_GATEWAY_LISTEN", "127.0.0.1:0");
+    command.env("MUSTER_GATEWAY_STATE_DIR", folder.path()).env("MUSTER_LOG", "off");
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.trim_end().lines().count()), (Some(2), 1), "{text}");
+    assert!(text.contains("--spool-dir") && text.contains("MUSTER_GATEWAY_SPOOL_DIR"), "{text}");
+    assert_eq!(first.terminate().code(), Some(0), "the first one goes on");
+}
+
 /// A vhost of the test's own; None, said loudly, where no broker is at hand.
 struct Vhost {
     admin: String,
@@ -157,13 +216,26 @@ impl Vhost {
         Some(Self { admin, name, url })
     }
 
-    /// Takes one message.
+    /// Takes one message, once there is one: the gateway is ready before the broker is.
     async fn take(&self, queue: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let message = self.get(queue).await;
+            if !message.is_null() {
+                return message;
+            }
+            assert!(Instant::now() < deadline, "a message in {queue} in 30 s");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn get(&self, queue: &str) -> Value {
         let url = format!("{}/api/queues/{}/{queue}/get", self.admin, self.name);
         let how = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
         let request = request(Method::POST, &url).header("content-type", "application/json").body(how.to_string());
         let answer = request.send().await.unwrap().text;
-        serde_json::from_str::<Value>(&answer).unwrap()[0].take()
+        // no queue yet is no message
+        serde_json::from_str::<Value>(&answer).unwrap_or_default().get_mut(0).map(Value::take).unwrap_or_default()
     }
 
     async fn delete(&self) {
@@ -186,7 +258,7 @@ async fn a_webhook_reaches_the_queue_also_after_a_restart_without_postgres() {
     };
     let connected = tenant::connect(&store, &new, "a test").await.unwrap();
     // the second life has no Postgres: nothing listens on port 1
-    for database_url in [database.url(), "postgres://muster@127.0.0.1:1/none"] {
+    for database_url in [database.url(), NO_DATABASE] {
         let mut gateway = Gateway::start(folder.path(), database_url, &vhost.url);
         gateway.until_ready().await;
         assert_eq!(gateway.post(tenant).await, 202);

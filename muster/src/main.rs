@@ -14,6 +14,7 @@ mod schedule;
 mod secret;
 mod show;
 mod software;
+mod spool;
 mod sync;
 mod tenant;
 mod token;
@@ -29,8 +30,8 @@ use store::Store;
 /// The operators' command of Muster.
 ///
 /// Results go to stdout, where a script can read them; everything else goes to stderr. Exit code 0: done, 1: it failed,
-/// 2: the command line was wrong. `migrate`, `tenant`, `webhook`, `token` and `vault` work on the database itself and
-/// take its URL; all others ask the console's API and need no database.
+/// 2: the command line was wrong. `migrate`, `tenant`, `webhook`, `token`, `vault` and `spool drain` work on the database
+/// itself and take its URL; all others but `spool list` ask the console's API and need no database.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, arg_required_else_help = true)]
 struct Muster {
@@ -49,6 +50,9 @@ enum Command {
     Vault(vault::Command),
     /// Replace a webhook's secret
     Webhook(OnStore<webhook::Command>),
+    /// The spool of a gateway that does not run: what is in it, and handing that over
+    #[command(subcommand)]
+    Spool(spool::Command),
     /// Make, list and revoke tokens of the console's API
     Token(OnStore<token::Command>),
     /// Save a tenant's connection to Tactical and test it; what is not given stays as it is
@@ -118,6 +122,7 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Vault(it) => vault::run(it).await,
         Command::Webhook(it) => on_store(&it.database, async |store| webhook::run(store, it.command).await).await,
         Command::Token(it) => on_store(&it.database, async |store| token::run(store, it.command).await).await,
+        Command::Spool(command) => spool::run(command).await,
         Command::Connect(flags) => connect::connect(*flags).await,
         Command::Disconnect(flags) => connect::disconnect(flags).await,
         Command::Status(flags) => connect::status(flags).await,

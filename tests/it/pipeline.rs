@@ -4,6 +4,7 @@ mod events;
 mod outage;
 mod outbox;
 mod shuffle;
+mod spool;
 mod trace;
 mod watchdog;
 

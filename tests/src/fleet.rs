@@ -226,6 +226,9 @@ impl Fleet {
         for program in begun.iter_mut().chain(&mut syncing).chain(&mut taking).chain(&mut gateway) {
             program.ready().await;
         }
+        if let Some(gateway) = &gateway {
+            gateway.until_publishing().await;
+        }
         (self.workers, self.sync_workers, self.inventory_workers) = (begun, syncing, taking);
         self.gateway = gateway;
     }
@@ -285,6 +288,12 @@ impl Fleet {
     #[must_use]
     pub fn gateway_url(&self) -> String {
         self.gateway.as_ref().expect("the fleet has a gateway").url()
+    }
+
+    /// What every program of this fleet is told.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     /// What stands in Tactical's template.

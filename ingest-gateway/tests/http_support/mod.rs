@@ -20,6 +20,7 @@ use ingest_gateway::publish::Publish;
 use ingest_gateway::{Config, Outside, Running, start};
 use secrecy::SecretString;
 use serde_json::Value;
+use spool::Record;
 use store::hook::{Hook, HookState, Snapshot, digest};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -134,6 +135,10 @@ pub(crate) struct FakeBroker {
     pub(crate) published: Mutex<Vec<(Meta, AlertObserved)>>,
     pub(crate) not_ready: AtomicBool,
     pub(crate) fails: AtomicBool,
+    /// The agent whose messages are refused.
+    pub(crate) refuses: Mutex<Option<String>>,
+    /// Publishes that were begun.
+    pub(crate) offers: AtomicUsize,
     /// Where set, a publish is not confirmed before it is told to.
     pub(crate) hold: AtomicBool,
     pub(crate) release: Notify,
@@ -143,14 +148,19 @@ pub(crate) struct FakeBroker {
 pub(crate) struct SharedBroker(pub Arc<FakeBroker>);
 
 impl Publish for SharedBroker {
-    fn publish(&self, meta: Meta, alert: AlertObserved) -> BoxFuture<'static, Result<(), PublishError>> {
+    fn publish(&self, record: Record) -> BoxFuture<'static, Result<(), PublishError>> {
         let broker = Arc::clone(&self.0);
         Box::pin(async move {
+            broker.offers.fetch_add(1, Ordering::SeqCst);
+            let (meta, alert) = (record.meta, serde_json::from_slice::<AlertObserved>(&record.body).unwrap());
             if broker.hold.load(Ordering::SeqCst) {
                 broker.release.notified().await;
             }
             if broker.fails.load(Ordering::SeqCst) {
                 return Err(PublishError::TimedOut);
+            }
+            if broker.refuses.lock().unwrap().as_ref() == Some(&alert.agent_id) {
+                return Err(PublishError::Nacked);
             }
             broker.published.lock().unwrap().push((meta, alert));
             Ok(())
@@ -280,7 +290,16 @@ pub(crate) fn config(folder: &Path, flags: &[&str]) -> Config {
     ];
     // a flag that the test gives itself stands only once
     let mut arguments = fixed.to_vec();
-    for (flag, value) in [("--hook-reload-ms", "50"), ("--hook-miss-ttl-ms", "200"), ("--drain-timeout-ms", "5000")] {
+    let fast = [
+        ("--hook-reload-ms", "50"),
+        ("--hook-miss-ttl-ms", "200"),
+        ("--drain-timeout-ms", "5000"),
+        // a test says itself when a confirm is late, and its disk may be nearly full
+        ("--spool-after-ms", "30000"),
+        ("--spool-refusal-pause-ms", "20"),
+        ("--spool-free-bytes-min", "0"),
+    ];
+    for (flag, value) in fast {
         if !flags.contains(&flag) {
             arguments.extend([flag, value]);
         }

@@ -153,6 +153,19 @@ async fn insert_some(connection: &mut PgConnection, rows: &[&NewRow]) -> Result<
     .map(|done| done.rows_affected())
 }
 
+/// As [`insert`], in a transaction of its own: messages that tell of no change of the database's.
+///
+/// # Errors
+/// As [`insert`]; nothing is written.
+pub async fn add(store: &Store, rows: &[NewRow]) -> Result<u64, Error> {
+    store
+        .within("add outbox rows", store.work_ends(), async {
+            let mut connection = store.pool().acquire().await.attempt("add outbox rows")?;
+            insert(&mut connection, rows).await
+        })
+        .await
+}
+
 /// Claims the oldest rows that are due and that nobody has, at most `rows_max`, for the time of `lease`; oldest first.
 ///
 /// # Errors

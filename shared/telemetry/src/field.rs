@@ -140,6 +140,10 @@ fields! {
     WEBHOOK_RECORDED = "webhook.recorded";
     /// Why a webhook was not recorded or refused, low cardinality.
     WEBHOOK_REASON = "webhook.reason";
+    /// Messages in the spool that wait for the broker.
+    SPOOL_RECORDS = "spool.records";
+    /// Messages in the spool that were set aside.
+    SPOOL_SET_ASIDE = "spool.set_aside";
     /// Hooks in memory.
     HOOKS_LOADED = "hooks.loaded";
     /// Which of a process's connections: `publish`, `consume`, a pool's name.

@@ -64,6 +64,22 @@ metrics! {
     TICKS_TOTAL = "muster_ticks_total" Counter("kind", "outcome") Count;
     /// Time from the moment when a schedule was due until a gateway took it.
     TICK_LATENESS_SECONDS = "muster_tick_lateness_seconds" Histogram("kind") Seconds;
+    /// Webhooks that the broker did not take in time, by what the spool did: kept, full or failed.
+    SPOOLED_TOTAL = "muster_spooled_total" Counter("outcome") Count;
+    /// Spooled messages offered to the broker, by what became of them: confirmed, refused or set_aside.
+    SPOOL_DRAINED_TOTAL = "muster_spool_drained_total" Counter("outcome") Count;
+    /// 1 while webhooks go to the spool because the broker is away or does not confirm, else 0.
+    SPOOLING = "muster_spooling" Gauge() Count;
+    /// Messages in the spool that wait for the broker.
+    SPOOL_RECORDS = "muster_spool_records" Gauge() Count;
+    /// Messages in the spool that the broker refused and a person must see.
+    SPOOL_SET_ASIDE = "muster_spool_set_aside" Gauge() Count;
+    /// Bytes of all messages in the spool.
+    SPOOL_BYTES = "muster_spool_bytes" Gauge() Bytes;
+    /// Age of the oldest message that waits in the spool.
+    SPOOL_OLDEST_AGE_SECONDS = "muster_spool_oldest_age_seconds" Gauge() Seconds;
+    /// 1 while the spool takes nothing: quota or disk used up, or the disk failed; else 0.
+    SPOOL_REFUSING = "muster_spool_refusing" Gauge() Count;
     /// Messages handed to the broker, by how it answered: confirmed, refused, timeout or lost.
     PUBLISHED_TOTAL = "muster_published_total" Counter("outcome") Count;
     /// Time from a publish to its confirm.

@@ -1,5 +1,7 @@
 //! The end of a fleet: its programs drain, and then nothing may be left that the test did not expect.
 
+use std::path::Path;
+
 use super::{Expected, Fleet, Program, STOP_DEADLINE};
 use crate::amqp::Client;
 
@@ -19,6 +21,7 @@ impl Drop for Fleet {
         if std::thread::panicking() {
             return;
         }
+        let spools = self.spool_folders();
         let mut gateways = std::mem::take(&mut self.further_gateways);
         gateways.extend(self.gateway.take().into_iter().chain(self.console.take()));
         let queues = self.queues();
@@ -30,6 +33,7 @@ impl Drop for Fleet {
         // `drop` cannot await; what is asked anew there belongs to another runtime
         let ended = crate::apart(move || async move {
             stop(gateways).await;
+            spools.iter().for_each(|spool| check_spool(spool));
             stop(workers).await;
             check(&Client::at(&url), &database_url, &expected, &queues).await;
         });
@@ -51,6 +55,14 @@ async fn stop(mut programs: Vec<Program>) {
         let status = program.process().terminated(STOP_DEADLINE).await;
         assert!(status.success(), "a program did not end well: {status}");
     }
+}
+
+/// A gateway that is told to stop empties its spool; one that was killed leaves it to the next, or to the test.
+fn check_spool(folder: &Path) {
+    // there was no gateway
+    let Ok((spool, _writer)) = spool::Spool::adopt(folder) else { return };
+    let figures = spool.figures();
+    assert_eq!((figures.records, figures.set_aside), (0, 0), "the gateway left messages in its spool");
 }
 
 async fn check(client: &Client, database_url: &str, expected: &Expected, queues: &[String]) {

@@ -1,14 +1,9 @@
 //! When a fleet has nothing left to do.
 
-use std::time::Duration;
-
 use telemetry::metric;
 
 use super::{Fleet, Program, ending};
 use crate::{DEADLINE, until};
-
-/// A program that does not answer by then is stopped or gone, and what it held is counted where it comes back to.
-const ANSWER: Duration = Duration::from_secs(2);
 
 impl Fleet {
     /// Waits until the outbox has nothing due, no queue holds a message and no worker has one in hand.
@@ -37,18 +32,27 @@ impl Fleet {
         for worker in self.workers.iter().chain(&self.sync_workers).chain(&self.inventory_workers) {
             in_hand.extend(unsettled(worker).await);
         }
-        if due.is_none() && left.is_empty() && in_hand.is_empty() {
+        let spooled = match &self.gateway {
+            Some(gateway) => spooled(gateway).await,
+            None => None,
+        };
+        if due.is_none() && left.is_empty() && in_hand.is_empty() && spooled.is_none() {
             return Ok(());
         }
-        Err(format!("the outbox: {due:?}, queues: {left:?}, in hand: {in_hand:?}"))
+        Err(format!("the outbox: {due:?}, queues: {left:?}, in hand: {in_hand:?}, spooled: {spooled:?}"))
     }
 }
 
-/// The queues of which a worker has deliveries in hand, as its metrics tell it.
+/// The queues of which a worker has deliveries in hand, as its metrics tell it; what one that is gone held is counted
+/// where it comes back to.
 async fn unsettled(worker: &Program) -> Vec<String> {
-    let Some(url) = worker.metrics_url() else { return Vec::new() };
-    let asked = async { reqwest::get(url).await?.text().await };
-    let Ok(Ok(metrics)) = tokio::time::timeout(ANSWER, asked).await else { return Vec::new() };
+    let metrics = worker.metrics().await.unwrap_or_default();
     let of_queues = metrics.lines().filter(|line| line.starts_with(metric::UNSETTLED));
     of_queues.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
+}
+
+/// What a gateway's spool holds, if anything; one that is gone offers nothing.
+async fn spooled(gateway: &Program) -> Option<String> {
+    let metrics = gateway.metrics().await?;
+    metrics.lines().find(|line| line.starts_with("muster_spool_records ") && !line.ends_with(" 0")).map(str::to_owned)
 }

@@ -13,6 +13,8 @@ use crate::until;
 
 /// A program declares its queues first, which takes seconds on a machine that runs every test at once.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// A program that does not answer by then is stopped or gone.
+const ANSWER: Duration = Duration::from_secs(2);
 /// The key of the hooks' digests.
 pub const PEPPER: &str = "the pepper of the fleet tests";
 /// The key that seals the tenants' secrets.
@@ -49,6 +51,9 @@ pub(super) fn environment(amqp_url: &str, database_url: &str, state: &Path) -> V
         ("MUSTER_PROBE_LISTEN", "127.0.0.1:0"),
         ("MUSTER_GATEWAY_LISTEN", "127.0.0.1:0"),
         ("MUSTER_GATEWAY_STATE_DIR", &state.display().to_string()),
+        // a test that is about the spool sets it low: elsewhere a slow machine should not make second copies
+        ("MUSTER_GATEWAY_SPOOL_AFTER_MS", "5000"),
+        ("MUSTER_SPOOL_FREE_BYTES_MIN", "0"),
         ("MUSTER_HOOK_PEPPER", PEPPER),
         // a test that is not about schedules must not find runs that it has not asked for; `Builder::ticks`
         ("MUSTER_GATEWAY_TICKS", "false"),
@@ -96,6 +101,23 @@ impl Program {
         .await;
     }
 
+    /// Waits until a gateway asks the broker first: it is ready before that, with its spool.
+    pub(super) async fn until_publishing(&self) {
+        until(READY_DEADLINE, async || {
+            let metrics = self.metrics().await.ok_or("no metrics")?;
+            let is_publishing = metrics.lines().any(|line| line == "muster_spooling 0");
+            if is_publishing { Ok(()) } else { Err("it spools") }
+        })
+        .await;
+    }
+
+    /// Its metrics, unless it does not listen or does not answer soon.
+    pub(super) async fn metrics(&self) -> Option<String> {
+        let url = self.metrics_url()?;
+        let asked = async { reqwest::get(url).await?.text().await };
+        tokio::time::timeout(ANSWER, asked).await.ok()?.ok()
+    }
+
     /// Where it listens: `http://127.0.0.1:1234`.
     ///
     /// # Panics
@@ -106,7 +128,7 @@ impl Program {
     }
 
     /// Where a worker tells its metrics; `None` before it listens.
-    pub(super) fn metrics_url(&self) -> Option<String> {
+    fn metrics_url(&self) -> Option<String> {
         self.address.as_ref().map(|address| format!("http://{address}/metrics"))
     }
 
