@@ -24,6 +24,7 @@ pub mod organization;
 mod origin;
 pub mod outbox;
 pub mod parked;
+pub mod pause;
 pub mod pepper;
 pub mod removal;
 pub mod retention;

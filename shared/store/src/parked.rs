@@ -5,6 +5,8 @@
 //! left out; whoever redrives a row must delete it in the transaction that writes its message to the outbox, so that a
 //! message which fails once more finds no row in its way.
 
+mod select;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, Utc};
@@ -13,6 +15,11 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::{Error, Store, removal};
+
+pub use select::{
+    BATCH_ROWS_MAX, Matched, Selection, Summary, Waiting, Whole, discard, find, matched, newest, page, redrive,
+    release, waiting,
+};
 
 /// Reasons are cut to this many characters; the header that carries them is at most as long in bytes.
 const REASON_CHARS_MAX: usize = 2_048;

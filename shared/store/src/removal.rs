@@ -62,6 +62,7 @@ pub const TABLES: &[&str] = &[
     "muster.site",
     "muster.imported",
     "muster.parked",
+    "muster.pause",
     "muster.connection",
 ];
 /// Those of them that close the doors; a few rows, in the first transaction.

@@ -37,7 +37,7 @@ pub struct Ages {
     pub parked: Duration,
     /// Messages that nobody published, after they were due; then they are parked.
     pub outbox: Duration,
-    /// The audit.
+    /// The audit, and who paused what, after the end of the pause.
     pub audit: Duration,
     /// What changed in the software of devices; what is installed stays.
     pub software: Duration,
@@ -53,7 +53,7 @@ impl Ages {
             Sweep::Runs => self.runs,
             Sweep::Parked => self.parked,
             Sweep::OutboxLeftovers => self.outbox,
-            Sweep::Audit => self.audit,
+            Sweep::Audit | Sweep::Pauses => self.audit,
             Sweep::Tokens => self.tokens,
             Sweep::SoftwareChanges => self.software,
             // it opens nothing any more
@@ -81,6 +81,8 @@ pub enum Sweep {
     OutboxLeftovers,
     /// The audit.
     Audit,
+    /// Pauses that have ended.
+    Pauses,
     /// Tokens of the console's API.
     Tokens,
     /// Digests of secrets that were replaced and are no longer good.
@@ -91,7 +93,7 @@ pub enum Sweep {
 
 impl Sweep {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RetiredAlerts,
         Self::StrayAlerts,
         Self::RawWebhooks,
@@ -101,6 +103,7 @@ impl Sweep {
         Self::Parked,
         Self::OutboxLeftovers,
         Self::Audit,
+        Self::Pauses,
         Self::Tokens,
         Self::ReplacedSecrets,
         Self::SoftwareChanges,
@@ -118,6 +121,7 @@ impl Sweep {
             Self::Parked => "parked",
             Self::OutboxLeftovers => "outbox",
             Self::Audit => "audit",
+            Self::Pauses => "pause",
             Self::Tokens => "token",
             Self::ReplacedSecrets => "hook_previous_digest",
             Self::SoftwareChanges => "software_change",
@@ -195,6 +199,7 @@ async fn batch(connection: &mut PgConnection, what: Sweep, age_s: f64, me: &str,
         Sweep::RawWebhooks => by_age!("sql/retention/drop_raw.sql"),
         Sweep::Parked => by_age!("sql/retention/drop_parked.sql"),
         Sweep::Audit => by_age!("sql/retention/drop_audit.sql"),
+        Sweep::Pauses => by_age!("sql/retention/drop_pauses.sql"),
         Sweep::Tokens => by_age!("sql/retention/drop_tokens.sql"),
         Sweep::ReplacedSecrets => by_age!("sql/retention/drop_digests.sql"),
         Sweep::SoftwareChanges => by_age!("sql/retention/drop_changes.sql"),

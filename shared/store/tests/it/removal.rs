@@ -48,6 +48,9 @@ insert into muster.site values ($t, $i, '1', '1', 'Main');
 insert into muster.imported (tenant, integration_id, kind, scope) values ($t, $i, 'alerts', '');
 insert into muster.parked (dedup, tenant, class, reason, attempt, worker_version, exchange, routing_key, headers, body)
     values ($t, $t, 'poison', '', 0, '', '', '', '{}', 'body');
+insert into muster.parked (dedup, tenant, class, state, reason, attempt, worker_version, exchange, routing_key, headers, body)
+    values ('held ' || $t, $t, 'held', 'held', '', 0, '', '', '', '{}', 'body');
+insert into muster.pause (tenant, cause, paused_by) values ($t, 'person', 'a test');
 insert into muster.connection (tenant, integration_id) values ($t, $i) on conflict do nothing;
 insert into assets (tenant, asset_id, client_id, asset_tag, name, status, rmm_provider, rmm_device_id, agent_status)
     select $t, $t, client_id, 'tactical:a', 'HOST', 'active', 'tacticalrmm', 'a', 'online' from clients where tenant = $t;

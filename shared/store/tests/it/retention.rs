@@ -41,7 +41,7 @@ async fn sweep(store: &Store, what: Sweep) -> u64 {
 }
 
 /// What goes by its own stamp: how rows of that stamp are made, each with a number, and how the numbers are read again.
-const BY_STAMP: [(Sweep, u64, &str, &str); 5] = [
+const BY_STAMP: [(Sweep, u64, &str, &str); 6] = [
     (
         Sweep::RawWebhooks,
         90,
@@ -61,6 +61,13 @@ const BY_STAMP: [(Sweep, u64, &str, &str); 5] = [
         365,
         "insert into muster.audit (at, actor, action) values ($stamp, 'a test', '$number')",
         "select action from muster.audit",
+    ),
+    (
+        Sweep::Pauses,
+        365,
+        "insert into muster.pause (kind, cause, paused_by, resumed_by, resumed_at)
+         values ('alert.observed.v1', 'person', '$number', 'a test', $stamp)",
+        "select paused_by from muster.pause",
     ),
     (
         Sweep::Tokens,
@@ -105,7 +112,9 @@ async fn what_has_no_end_or_waits_for_its_tenant_has_no_age() {
              values (gen_random_uuid(), 'for good', sha256('a'), '{}', now() - interval '10 years');
          insert into muster.parked (dedup, class, reason, attempt, worker_version, state, exchange, routing_key, headers, body,
                                     parked_at)
-             values ('a', 'held', '', 0, '', 'held', '', '', '{}', '', now() - interval '10 years')",
+             values ('a', 'held', '', 0, '', 'held', '', '', '{}', '', now() - interval '10 years');
+         insert into muster.pause (kind, cause, paused_by, paused_at)
+             values ('alert.observed.v1', 'person', 'a test', now() - interval '10 years')",
     )
     .await;
     for what in Sweep::ALL {

@@ -7,7 +7,7 @@ use store::testing::TestDatabase;
 use crate::execute;
 
 /// Which index each statement must begin at; a table that is read whole would be read whole each hour.
-const PLANS: [(&str, &str, &str, &str); 7] = [
+const PLANS: [(&str, &str, &str, &str); 8] = [
     (
         "retire_alerts",
         include_str!("../../../sql/retention/retire_alerts.sql"),
@@ -24,6 +24,7 @@ const PLANS: [(&str, &str, &str, &str); 7] = [
     ),
     ("drop_parked", include_str!("../../../sql/retention/drop_parked.sql"), "2592000, 1000", "parked_at"),
     ("drop_audit", include_str!("../../../sql/retention/drop_audit.sql"), "31536000, 1000", "audit_at"),
+    ("drop_pauses", include_str!("../../../sql/retention/drop_pauses.sql"), "31536000, 1000", "pause_resumed"),
     (
         "drop_changes",
         include_str!("../../../sql/retention/drop_changes.sql"),
@@ -42,10 +43,12 @@ insert into muster.run (tenant, run_id, integration_id, kind, slot, state, reque
     from generate_series(1, 20000) n;
 insert into muster.parked (dedup, class, reason, attempt, worker_version, exchange, routing_key, headers, body)
     select n, 'poison', '', 0, '', '', '', '{}', '' from generate_series(1, 20000) n;
+insert into muster.pause (kind, cause, paused_by, resumed_by, resumed_at)
+    select 'k', 'person', 'a test', 'a test', now() from generate_series(1, 20000);
 insert into muster.audit (actor, action) select 'a test', 'x' from generate_series(1, 20000);
 insert into muster.software_change (tenant, asset_id, software_id, change, version, rev, noticed_at)
     select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'removed', '1', 1, now() from generate_series(1, 20000);
-analyze muster.alert_raw, muster.alert_state, muster.run, muster.parked, muster.audit, muster.software_change";
+analyze muster.alert_raw, muster.alert_state, muster.run, muster.parked, muster.pause, muster.audit, muster.software_change";
 
 #[tokio::test]
 async fn a_round_that_finds_nothing_reads_no_table() {
