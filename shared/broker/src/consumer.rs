@@ -3,6 +3,7 @@
 //! `multiple` is per channel, so two queues never share one. A delivery is settled on the channel that brought it or not
 //! at all; once that channel is gone the broker has given the delivery out again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -43,8 +44,33 @@ pub struct Subscription {
 pub struct Consumer {
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     settler: Settler,
-    paused: watch::Sender<bool>,
+    /// How many have paused it.
+    pauses: watch::Sender<usize>,
     attached: watch::Receiver<bool>,
+    idle: watch::Receiver<bool>,
+}
+
+/// Stops new deliveries of one queue and lets them come again. Each pauser is for itself: they come again once none stops
+/// them. What was prefetched still comes. One that is dropped stops nothing any more.
+#[derive(Debug)]
+pub struct Pauser {
+    pauses: watch::Sender<usize>,
+    is_paused: AtomicBool,
+}
+
+impl Pauser {
+    /// Stops new deliveries (`true`), or does so no longer.
+    pub fn pause(&self, is_paused: bool) {
+        if self.is_paused.swap(is_paused, Ordering::Relaxed) != is_paused {
+            self.pauses.send_modify(|pauses| if is_paused { *pauses += 1 } else { *pauses -= 1 });
+        }
+    }
+}
+
+impl Drop for Pauser {
+    fn drop(&mut self) {
+        self.pause(false);
+    }
 }
 
 /// Settles deliveries of one queue; a cheap handle.
@@ -82,16 +108,22 @@ impl Consumer {
         self.settler.clone()
     }
 
-    /// A handle that stops new deliveries (`true`) and lets them come again (`false`). What was prefetched still comes.
+    /// A handle of its own that stops new deliveries.
     #[must_use]
-    pub fn pauser(&self) -> watch::Sender<bool> {
-        self.paused.clone()
+    pub fn pauser(&self) -> Pauser {
+        Pauser { pauses: self.pauses.clone(), is_paused: AtomicBool::new(false) }
     }
 
     /// Whether the queue is being consumed right now; follows connections and pauses.
     #[must_use]
     pub fn attached(&self) -> watch::Receiver<bool> {
         self.attached.clone()
+    }
+
+    /// Whether nothing comes and nothing that came is unsettled at the broker: what a pause comes to.
+    #[must_use]
+    pub fn idle(&self) -> watch::Receiver<bool> {
+        self.idle.clone()
     }
 }
 
@@ -120,20 +152,22 @@ fn pair(config: &Config, subscription: &Subscription, stop: &CancellationToken) 
     // Unbounded in type only: the prefetch bounds what can be in it.
     let (given, deliveries) = mpsc::unbounded_channel();
     let (settler, settlements) = mpsc::unbounded_channel();
-    let (paused, is_paused) = watch::channel(false);
+    let (pauses, paused_by) = watch::channel(0);
     let (is_attached, attached) = watch::channel(false);
+    let (is_idle, idle) = watch::channel(true);
     let lane = LaneSession {
         subscription: subscription.clone(),
         limit: config.request_timeout(),
         hole: Duration::from_millis(config.amqp_hole_ms),
         given: Some(given),
         settlements,
-        is_paused,
+        paused_by,
         is_attached,
+        is_idle,
         stop: stop.clone(),
         sessions: 0,
     };
-    (Consumer { deliveries, settler: Settler(settler), paused, attached }, lane)
+    (Consumer { deliveries, settler: Settler(settler), pauses, attached, idle }, lane)
 }
 
 struct AllLanes {
@@ -169,8 +203,9 @@ struct LaneSession {
     /// Gone once the consumer has stopped: that is how the reader learns that nothing more will come.
     given: Option<mpsc::UnboundedSender<Delivery>>,
     settlements: mpsc::UnboundedReceiver<Vec<Settled>>,
-    is_paused: watch::Receiver<bool>,
+    paused_by: watch::Receiver<usize>,
     is_attached: watch::Sender<bool>,
+    is_idle: watch::Sender<bool>,
     stop: CancellationToken,
     sessions: u64,
 }
@@ -186,12 +221,17 @@ struct Life {
 }
 
 /// Says that the queue is no longer consumed and that nothing of it is in hand, however its session ends.
-struct Detached(watch::Sender<bool>, metrics::Gauge);
+struct Detached {
+    is_attached: watch::Sender<bool>,
+    is_idle: watch::Sender<bool>,
+    unsettled: metrics::Gauge,
+}
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        self.0.send_replace(false);
-        self.1.set(0.0);
+        self.is_attached.send_replace(false);
+        self.is_idle.send_replace(true);
+        self.unsettled.set(0.0);
     }
 }
 
@@ -206,7 +246,8 @@ impl LaneSession {
         // guards, because another lane or the connection may end this one wherever it waits
         let _over = session.over.clone().drop_guard();
         let unsettled = metrics::gauge!("muster_unsettled", "queue" => queue);
-        let _detached = Detached(self.is_attached.clone(), unsettled.clone());
+        let (is_attached, is_idle) = (self.is_attached.clone(), self.is_idle.clone());
+        let _detached = Detached { is_attached, is_idle, unsettled: unsettled.clone() };
         let ledger = Ledger::new(self.hole);
         let mut life = Life { channel, session, ledger, stream: None, cancelling: false };
         self.live(&mut life, &unsettled).await
@@ -216,6 +257,8 @@ impl LaneSession {
         loop {
             unsettled.set(u32::try_from(life.ledger.len()).unwrap_or(u32::MAX));
             self.attach_or_cancel(life).await?;
+            let is_idle = life.stream.is_none() && life.ledger.is_empty();
+            self.is_idle.send_if_modified(|idle| std::mem::replace(idle, is_idle) != is_idle);
             // nobody is left who could settle: what is in hand goes to another process
             let is_abandoned = self.settlements.is_closed() && self.settlements.is_empty();
             if self.stop.is_cancelled() && life.stream.is_none() {
@@ -231,7 +274,7 @@ impl LaneSession {
                     self.settle(life, settled.unwrap_or_default()).await?;
                 }
                 () = at(hole_due) => self.acknowledge(life).await?,
-                Ok(()) = self.is_paused.changed() => {}
+                Ok(()) = self.paused_by.changed() => {}
                 () = self.stop.cancelled(), if !life.cancelling && self.given.is_some() => {}
             }
         }
@@ -239,11 +282,16 @@ impl LaneSession {
 
     /// Brings the consumer to the state that pause and stop ask for.
     async fn attach_or_cancel(&mut self, life: &mut Life) -> Result<(), LinkError> {
-        let wanted = !self.stop.is_cancelled() && !*self.is_paused.borrow_and_update();
+        let wanted = !self.stop.is_cancelled() && *self.paused_by.borrow_and_update() == 0;
         let queue = &self.subscription.queue;
         match &life.stream {
             // a new consumer has a prefetch of its own: it may only come once the last one's deliveries are settled
             None if wanted && life.ledger.is_empty() => {
+                // said before it is asked once more: whoever pauses now either sees this, or is seen
+                self.is_idle.send_replace(false);
+                if *self.paused_by.borrow() > 0 {
+                    return Ok(());
+                }
                 let options = BasicConsumeOptions::default();
                 let consuming =
                     life.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());

@@ -17,7 +17,7 @@ pub mod publisher;
 pub mod topology;
 
 pub use config::Config;
-pub use consumer::{Consumer, Settlement};
+pub use consumer::{Consumer, Pauser, Settlement};
 pub use delivery::Delivery;
 pub use link::LinkError;
 pub use outgoing::Outgoing;

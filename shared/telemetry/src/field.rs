@@ -136,6 +136,10 @@ fields! {
     RETENTION_ROWS = "retention.rows";
     /// UUID of a parked message.
     PARKED_ID = "parked.id";
+    /// Held messages that one batch sent again.
+    PARKED_ROWS = "parked.rows";
+    /// Pauses in force.
+    PAUSES = "pauses";
     /// Whether a webhook was recorded.
     WEBHOOK_RECORDED = "webhook.recorded";
     /// Why a webhook was not recorded or refused, low cardinality.

@@ -108,6 +108,10 @@ metrics! {
     RETENTION_ROWS_TOTAL = "muster_retention_rows_total" Counter("table") Count;
     /// Messages parked for a person, by the class of the failure.
     PARKED_TOTAL = "muster_parked_total" Counter("kind", "class") Count;
+    /// Kinds that were paused because too many of their messages were parked within a minute.
+    KINDS_STOPPED_TOTAL = "muster_kinds_stopped_total" Counter("kind") Count;
+    /// 1 while a kind is paused for every tenant, else 0.
+    KIND_PAUSED = "muster_kind_paused" Gauge("kind") Count;
     /// 1 while the connection to a server stands, else 0.
     CONNECTION_UP = "muster_connection_up" Gauge("server") Count;
     /// Connections that were lost and had to be rebuilt.

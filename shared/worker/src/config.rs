@@ -30,6 +30,9 @@ pub struct Config {
     /// Age at which a message that still fails is parked, counted from its first publish
     #[arg(long, env = "MUSTER_AGE_S_MAX", default_value_t = 86_400)]
     pub age_s_max: u64,
+    /// Messages of one kind that may be parked within a minute; one more pauses the kind until `muster resume`
+    #[arg(long, env = "MUSTER_PARKS_PER_MINUTE_MAX", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub parks_per_minute_max: u32,
     /// Rows of the outbox that one pass of the relay takes
     #[arg(long, env = "MUSTER_RELAY_ROWS_MAX", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=2_000))]
     pub relay_rows_max: u16,
@@ -57,6 +60,7 @@ impl Default for Config {
             hold_ms_max: 45_000,
             attempts_max: 10,
             age_s_max: 86_400,
+            parks_per_minute_max: 100,
             relay_rows_max: 500,
             relay_sweep_ms: 2_000,
             relay_lease_ms: 30_000,
@@ -137,6 +141,7 @@ mod tests {
             ("--job-timeout-ms", "55000", "55001"),
             ("--hold-ms-max", "55000", "55001"),
             ("--attempts-max", "1", "0"),
+            ("--parks-per-minute-max", "1", "0"),
             ("--batches-in-flight", "64", "65"),
         ] {
             assert!(Flags::try_parse_from(["worker", flag, edge]).is_ok(), "{flag} {edge}");

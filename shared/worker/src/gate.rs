@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use broker::Pauser;
 use broker::backoff::Policy;
 use contract::Meta;
 use store::Store;
@@ -23,7 +24,7 @@ struct Inner {
     store: Store,
     open: watch::Sender<bool>,
     /// Consumers that take nothing while the gate is closed.
-    pausers: Vec<watch::Sender<bool>>,
+    pausers: Vec<Pauser>,
     /// Outages since the last success. A worker ahead of its migration fails although the database answers; without this
     /// it would try ten times a second.
     outages: AtomicU32,
@@ -32,7 +33,7 @@ struct Inner {
 }
 
 impl Gate {
-    pub(crate) fn new(store: Store, pausers: Vec<watch::Sender<bool>>) -> Self {
+    pub(crate) fn new(store: Store, pausers: Vec<Pauser>) -> Self {
         Self(Arc::new(Inner {
             store,
             open: watch::Sender::new(true),
@@ -93,7 +94,7 @@ impl Gate {
 
     fn pause(&self, paused: bool) {
         for pauser in &self.0.pausers {
-            pauser.send_replace(paused);
+            pauser.pause(paused);
         }
     }
 

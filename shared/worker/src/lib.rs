@@ -4,15 +4,18 @@
 //! nacks or publishes: the runner settles once the job has committed, the relay publishes what the transaction left in
 //! the outbox, and the parker moves dead letters into a table. One worker a round lets go what is too old to be kept.
 
+mod alone;
 pub mod config;
 pub mod disposition;
 pub mod entry;
 mod execute;
 mod gate;
 mod hands;
+mod hold;
 pub mod job;
 mod lane;
 pub mod parker;
+mod pauses;
 mod process;
 pub mod registry;
 pub mod relay;

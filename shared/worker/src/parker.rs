@@ -2,16 +2,19 @@
 //!
 //! The queue is never browsed: a quorum queue that is browsed by get and requeue drops a message at its delivery limit.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use broker::backoff::Policy;
 use broker::{Consumer, Delivery, Settlement};
-use serde_json::{Map, Value};
 use store::Store;
 use store::parked::{self, Parked, ParkedState};
-use telemetry::field;
+use store::pause;
+use telemetry::{field, metric};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
+
+use crate::hold::headers;
 
 /// Rows of one insert at most, and deliveries in hand.
 pub(crate) const BATCH_MESSAGES_MAX: u16 = 100;
@@ -21,8 +24,19 @@ const LINGER: Duration = Duration::from_millis(20);
 const AGAIN: Policy =
     Policy { initial: Duration::from_millis(200), factor: 2.0, ceiling: Duration::from_secs(5), jitter: 0.3 };
 
+/// Who parks, and how much of it is too much.
+#[derive(Debug, Clone)]
+pub struct Parker {
+    /// Where.
+    pub store: Store,
+    /// The program's name and version.
+    pub me: String,
+    /// More parks of one kind within a minute pause the kind.
+    pub parks_per_minute_max: u32,
+}
+
 /// Runs until the consumer has stopped and everything that it had prefetched is settled.
-pub async fn run(store: Store, mut consumer: Consumer, me: String, stop: CancellationToken) {
+pub async fn run(parker: Parker, mut consumer: Consumer, stop: CancellationToken) {
     let settler = consumer.settler();
     while let Some(first) = consumer.next().await {
         let mut batch = vec![first];
@@ -32,34 +46,64 @@ pub async fn run(store: Store, mut consumer: Consumer, me: String, stop: Cancell
             batch.push(next);
         }
         batch.retain(Delivery::is_current);
-        let settlement = park(&store, &batch, &me, &stop).await;
+        let settlement = parker.park(&batch, &stop).await;
         settler.settle(batch.iter().map(|delivery| (delivery, settlement)));
     }
 }
 
-async fn park(store: &Store, batch: &[Delivery], me: &str, stop: &CancellationToken) -> Settlement {
-    let rows: Vec<Parked> = batch.iter().map(|delivery| row(delivery, me)).collect();
-    let until = Instant::now() + HOLD;
-    for failures in 1.. {
-        let error = match parked::insert(store, &rows).await {
-            Ok(_) => return Settlement::Ack,
-            Err(error) => error,
-        };
-        let pause = AGAIN.interval(failures);
-        if Instant::now() + pause >= until || stop.is_cancelled() {
-            break;
+impl Parker {
+    async fn park(&self, batch: &[Delivery], stop: &CancellationToken) -> Settlement {
+        let rows: Vec<Parked> = batch.iter().map(|delivery| row(delivery, &self.me)).collect();
+        let until = Instant::now() + HOLD;
+        for failures in 1.. {
+            let error = match parked::insert(&self.store, &rows).await {
+                Ok(_) => {
+                    self.stop_floods(&rows).await;
+                    return Settlement::Ack;
+                }
+                Err(error) => error,
+            };
+            let pause = AGAIN.interval(failures);
+            if Instant::now() + pause >= until || stop.is_cancelled() {
+                break;
+            }
+            tracing::warn!({ field::ERROR } = %fault::chain(&error), "the landing queue waits for postgres");
+            let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
-        tracing::warn!({ field::ERROR } = %fault::chain(&error), "the landing queue waits for postgres");
-        let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+        Settlement::Requeue
     }
-    Settlement::Requeue
+
+    /// Pauses the kinds of these messages that are parked too often. Where that fails, the next park tries it again.
+    async fn stop_floods(&self, rows: &[Parked]) {
+        let known = |row: &Parked| contract::find_kind(row.kind.as_deref()?).map(|kind| kind.name);
+        let kinds: BTreeSet<&'static str> = rows.iter().filter_map(known).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        if kinds.is_empty() {
+            return;
+        }
+        match pause::stop_floods(&self.store, &kinds, self.parks_per_minute_max, &self.me).await {
+            Ok(stopped) => stopped.iter().for_each(|kind| self.say_stopped(kind)),
+            Err(error) => {
+                tracing::warn!({ field::ERROR } = %fault::chain(&error), "the parks of a minute were not counted");
+            }
+        }
+    }
+
+    fn say_stopped(&self, kind: &str) {
+        let name = contract::find_kind(kind).map_or("unknown", |kind| kind.name);
+        metrics::counter!(metric::KINDS_STOPPED_TOTAL, "kind" => name).increment(1);
+        tracing::error!(
+            { field::JOB_KIND } = kind,
+            "stopped a kind: more than {} of its messages were parked within a minute; they are held from now on. \
+             See `muster park list --kind {kind}`, then `muster resume --all-tenants --kind {kind}`",
+            self.parks_per_minute_max
+        );
+    }
 }
 
 fn row(delivery: &Delivery, me: &str) -> Parked {
     let verdict = delivery.verdict();
     let meta = delivery.meta.as_ref().ok();
-    let headers: Map<String, Value> =
-        delivery.readable_headers().into_iter().map(|(name, value)| (name, Value::String(value))).collect();
     Parked {
         tenant: meta.map(|meta| meta.tenant),
         kind: delivery.kind().map(str::to_owned),
@@ -72,7 +116,7 @@ fn row(delivery: &Delivery, me: &str) -> Parked {
         exchange: contract::topology::WORK.to_owned(),
         routing_key: delivery.routing_key.clone(),
         queue: verdict.queue,
-        headers: Value::Object(headers),
+        headers: headers(delivery),
         body: delivery.body.to_vec(),
         traceparent: meta.and_then(|meta| meta.traceparent.clone()),
         first_published_at: meta.map(|meta| meta.first_published_at),

@@ -11,20 +11,22 @@ use contract::Meta;
 use contract::envelope::BODY_BYTES_MAX;
 use contract::topology::{self, Lane};
 use fault::Class;
+use store::Store;
 use telemetry::{metric, watchdog};
-use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
+use crate::alone::Alone;
 use crate::config::Config;
 use crate::disposition::{Cause, Limits, Screening, screen};
 use crate::execute::{Failure, Verdict, execute};
 use crate::gate::Gate;
 use crate::hands::Hands;
+use crate::pauses::Pauses;
 use crate::registry::{AnyJob, Registry, Undecoded};
 use crate::relay::Wake;
-use crate::{settle, trace};
+use crate::{hold, settle, trace};
 
 /// What the lanes of a worker share.
 pub(crate) struct Runner {
@@ -35,7 +37,9 @@ pub(crate) struct Runner {
     pub(crate) gate: Gate,
     pub(crate) relay: Wake,
     /// Main and bulk run side by side; a suspect runs alone in the process.
-    pub(crate) alone: RwLock<()>,
+    pub(crate) alone: Alone,
+    pub(crate) store: Store,
+    pub(crate) pauses: Pauses,
     /// Copies on their way to a rung or to the landing; they take no slot of a lane while the broker does not confirm.
     pub(crate) moving: TaskTracker,
     /// The process is to end: nothing waits for Postgres any more.
@@ -77,12 +81,16 @@ impl Desk {
             format!("a batch of {} messages of {}", batch.len(), topology::queue(self.runner.hands.worker, self.lane))
         };
         let _held = watchdog::begin(self.runner.config.batch_max(), what());
-        let mut groups: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+        let mut admitted = Vec::with_capacity(batch.len());
         for delivery in batch.into_iter().filter(Delivery::is_current) {
             match admit(self.lane, &delivery) {
-                Ok(meta) => groups.entry(meta.kind.clone()).or_default().push(self.take_up(delivery, meta)),
+                Ok(meta) => admitted.push(self.take_up(delivery, meta)),
                 Err(refusal) => settle::refuse(self, delivery, refusal),
             }
+        }
+        let mut groups: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+        for message in hold::paused(self, admitted, until).await {
+            groups.entry(message.meta.kind.clone()).or_default().push(message);
         }
         for (kind, messages) in groups {
             match self.runner.registry.find(&kind) {
@@ -114,10 +122,19 @@ impl Desk {
 
     async fn run_in_time(&self, job: &Arc<dyn AnyJob>, mut batch: Vec<Message>, until: Instant) {
         batch.retain(|message| message.delivery.is_current());
+        if batch.is_empty() {
+            return;
+        }
+        let late = "held for too long behind others";
         if Instant::now() >= until {
-            settle::set_aside(self, batch, "held for too long behind others");
-        } else if !batch.is_empty() {
+            settle::set_aside(self, batch, late);
+        } else if self.lane != Lane::Suspect {
             self.run_batch(job, batch, until).await;
+        } else {
+            match tokio::time::timeout_at(until.into(), self.runner.alone.quiet()).await {
+                Ok(_quiet) => self.run_batch(job, batch, until).await,
+                Err(_) => settle::set_aside(self, batch, late),
+            }
         }
     }
 
@@ -151,12 +168,13 @@ impl Desk {
         metrics::histogram!(metric::BATCH_SIZE, "kind" => kind).record(batch.len() as f64);
         let begun = Instant::now();
         let running = execute(Arc::clone(job), undecoded, runner.config.job_timeout()).instrument(span);
-        let verdicts = if self.lane == Lane::Suspect {
-            let _alone = runner.alone.write().await;
-            running.await
-        } else {
-            let _beside = runner.alone.read().await;
-            running.await
+        // a suspect has the process for itself already
+        let verdicts = match self.lane {
+            Lane::Suspect => running.await,
+            Lane::Main | Lane::Bulk => {
+                let _beside = runner.alone.beside().await;
+                running.await
+            }
         };
         metrics::histogram!(metric::JOB_SECONDS, "kind" => kind).record(begun.elapsed());
         verdicts

@@ -10,15 +10,18 @@ use store::Store;
 use telemetry::field;
 use telemetry::probe::{self, Readiness};
 pub use telemetry::program::Program;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alone::Alone;
 use crate::config::Config;
 use crate::disposition::Limits;
 use crate::gate::Gate;
 use crate::hands::Hands;
+use crate::parker::Parker;
+use crate::pauses::Pauses;
 use crate::process::Runner;
 use crate::registry::Registry;
 use crate::relay::{Relay, Wake};
@@ -118,6 +121,7 @@ struct Parts {
     moving: TaskTracker,
     consuming: JoinHandle<()>,
     retaining: JoinHandle<()>,
+    pausing: JoinHandle<()>,
     relaying: JoinHandle<()>,
     relay_stop: CancellationToken,
     publishing: JoinHandle<()>,
@@ -143,7 +147,7 @@ impl Parts {
         );
         let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect());
         let attached = consumers.iter().map(Consumer::attached).collect();
-        let wake = Wake::default();
+        let (wake, pauses) = (Wake::default(), Pauses::new(store.clone()));
         let runner = Arc::new(Runner {
             registry,
             config: args.worker.clone(),
@@ -151,7 +155,11 @@ impl Parts {
             hands: Hands { publisher: publisher.clone(), worker, me: me.clone(), stop: stop.clone() },
             gate: gate.clone(),
             relay: wake.clone(),
-            alone: RwLock::new(()),
+            alone: Alone::of(
+                Lane::ALL.iter().zip(&consumers).filter(|(lane, _)| **lane != Lane::Suspect).map(|(_, it)| it),
+            ),
+            store: store.clone(),
+            pauses: pauses.clone(),
             moving: TaskTracker::new(),
             stop: stop.clone(),
         });
@@ -162,11 +170,12 @@ impl Parts {
         for (lane, consumer) in Lane::ALL.iter().zip(&mut consumers) {
             lanes.push(tokio::spawn(lane::run(Arc::clone(&runner), *lane, consumer)));
         }
-        lanes.extend(
-            consumers.map(|landing| tokio::spawn(parker::run(store.clone(), landing, me.clone(), stop.clone()))),
-        );
+        let parks_per_minute_max = args.worker.parks_per_minute_max;
+        let parker = Parker { store: store.clone(), me: me.clone(), parks_per_minute_max };
+        lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(parker.clone(), landing, stop.clone()))));
         let retaining =
             tokio::spawn(retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone()));
+        let pausing = tokio::spawn(pauses.follow(wake.clone(), stop.clone()));
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
         let relaying = tokio::spawn(relay.run(relay_stop.clone()));
         Self {
@@ -174,6 +183,7 @@ impl Parts {
             moving,
             consuming,
             retaining,
+            pausing,
             relaying,
             relay_stop,
             publishing,
@@ -206,6 +216,7 @@ impl Parts {
         self.moving.wait().await;
         join(self.consuming).await;
         join(self.retaining).await;
+        join(self.pausing).await;
         self.relay_stop.cancel();
         join(self.relaying).await;
         self.publish_stop.cancel();
