@@ -7,6 +7,8 @@ pub(crate) mod coverage;
 pub(crate) mod mappings;
 pub(crate) mod merges;
 pub(crate) mod meta;
+pub(crate) mod parked;
+pub(crate) mod pauses;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod software;

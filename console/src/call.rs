@@ -32,6 +32,15 @@ impl Call {
         Uuid::parse_str(text).map_err(|_| Problem::not_found(what))
     }
 
+    /// The tenant that a route without one in its path is about: the token's own, where it has one, else the one that was
+    /// asked for, which may be none.
+    pub(crate) fn only_tenant(&self, asked: Option<Uuid>) -> Result<Option<Uuid>, Problem> {
+        match (self.token.tenant, asked) {
+            (Some(own), Some(asked)) if own != asked => Err(Problem::no_tenant()),
+            (own, asked) => Ok(own.or(asked)),
+        }
+    }
+
     /// What the audit will say: the token's name did it.
     pub(crate) fn entry(&self, action: &'static str, subject: Option<String>, detail: Value) -> Entry {
         Entry { tenant: Some(self.tenant), actor: self.token.name.clone(), action, subject, detail }

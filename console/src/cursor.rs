@@ -39,6 +39,7 @@ pub(crate) enum List {
     Alerts,
     Software,
     SoftwareChanges,
+    Parked,
 }
 
 impl List {
@@ -49,6 +50,7 @@ impl List {
             Self::Alerts => b'l',
             Self::Software => b's',
             Self::SoftwareChanges => b'h',
+            Self::Parked => b'p',
         }
     }
 

@@ -11,6 +11,7 @@ pub mod config;
 mod cursor;
 pub mod openapi;
 mod problem;
+mod redact;
 mod route;
 mod router;
 mod run;

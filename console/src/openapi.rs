@@ -82,16 +82,14 @@ fn response(
     ResponseBuilder::new().description(description).content(content_type, content).build()
 }
 
-/// Every name in a path is an id.
+/// Every name in a path is an id; that of a parked message is a number.
 fn in_path(name: &'static str) -> Parameter {
-    let uuid =
-        ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(uuid))
-        .build()
+    let (kind, format) = match name {
+        "parked" => (Type::Integer, KnownFormat::Int64),
+        _ => (Type::String, KnownFormat::Uuid),
+    };
+    let id = ObjectBuilder::new().schema_type(kind).format(Some(SchemaFormat::KnownFormat(format)));
+    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True).schema(Some(id)).build()
 }
 
 fn method(method: Method) -> HttpMethod {

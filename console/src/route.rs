@@ -225,7 +225,11 @@ impl Route {
 
     /// The heading that it stands under in the description: the first word of its path that is no id, below the tenant.
     pub(crate) fn tag(&self) -> &'static str {
-        let below = self.path.rsplit_once("{tenant}/").map_or("about", |(_, below)| below);
+        let below = match self.path.rsplit_once("{tenant}/") {
+            Some((_, below)) => below,
+            None if self.permission().is_some() => self.path.trim_start_matches("/api/v1/"),
+            None => "about",
+        };
         below.split('/').next().unwrap_or(below)
     }
 

@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use store::token::Permission::{AssetRead, AssetUpdate, SettingsRead, SettingsUpdate};
 
-use crate::api::{alerts, assets, connection, coverage, mappings, merges, meta, runs, schedules, software, webhook};
+use crate::api::{
+    alerts, assets, connection, coverage, mappings, merges, meta, parked, pauses, runs, schedules, software, webhook,
+};
 use crate::route::Method::{Get, Patch, Post, Put};
 use crate::route::{Needs, Route};
 
@@ -35,6 +37,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         devices(),
         alerts(),
         programs(),
+        messages(),
     ];
     groups.into_iter().flatten().collect()
 });
@@ -286,6 +289,61 @@ fn programs() -> Vec<Route> {
             read,
             ("list_asset_software", "What is installed on one device, by name"),
             software::of_asset,
+        ),
+    ]
+}
+
+/// Of every tenant that the token is for.
+fn messages() -> Vec<Route> {
+    vec![
+        Route::new(
+            Get,
+            "/api/v1/parked",
+            READ,
+            ("list_parked", "Messages that nobody could work on or that a pause holds, the newest first"),
+            parked::list,
+        ),
+        Route::new(
+            Get,
+            "/api/v1/parked/{parked}",
+            Needs::Permission(AssetRead),
+            ("get_parked", "One parked message with its body, secrets left out"),
+            parked::one,
+        ),
+        Route::new(
+            Post,
+            "/api/v1/parked/redrive",
+            UPDATE,
+            ("redrive_parked", "Send parked messages again, as new ones; at most 500 with a request"),
+            parked::redrive,
+        ),
+        Route::new(
+            Post,
+            "/api/v1/parked/drop",
+            UPDATE,
+            ("drop_parked", "Delete parked messages for good; at most 500 with a request"),
+            parked::discard,
+        ),
+        Route::new(
+            Get,
+            "/api/v1/pauses",
+            READ,
+            ("list_pauses", "Which tenants and kinds are paused, and how much waits"),
+            pauses::list,
+        ),
+        Route::new(
+            Post,
+            "/api/v1/pauses/pause",
+            UPDATE,
+            ("pause", "Hold the messages of a tenant, of a kind, or of a kind of a tenant"),
+            pauses::pause,
+        ),
+        Route::new(
+            Post,
+            "/api/v1/pauses/resume",
+            UPDATE,
+            ("resume", "End a pause; what it held is sent again"),
+            pauses::resume,
         ),
     ]
 }

@@ -24,19 +24,41 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that is no problem document is shown up to here.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// Where the console is and who asks.
+/// Where the console is, who asks, and for which tenant.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Console")]
 pub(crate) struct Flags {
+    #[command(flatten)]
+    access: Access,
+    /// The tenant's id
+    #[arg(long, env = "MUSTER_TENANT")]
+    tenant: Uuid,
+}
+
+/// Where the console is, who asks, and for one tenant or all that the token is for.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Console")]
+pub(crate) struct FleetFlags {
+    #[command(flatten)]
+    access: Access,
+    /// Only this tenant; without one all that the token is for
+    #[arg(long, env = "MUSTER_TENANT")]
+    tenant: Option<Uuid>,
+    /// All tenants that the token is for, whatever MUSTER_TENANT says
+    #[arg(long)]
+    all_tenants: bool,
+}
+
+/// Where the console is and who asks.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Console")]
+struct Access {
     /// The console, e.g. `https://muster.example.com`
     #[arg(long, env = "MUSTER_CONSOLE_URL")]
     console_url: Url,
     /// File with the token for the console's API; or set MUSTER_TOKEN. `muster token add` makes one
     #[arg(long, env = "MUSTER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// The tenant's id
-    #[arg(long, env = "MUSTER_TENANT")]
-    tenant: Uuid,
     /// Print the API's answer as JSON
     #[arg(long)]
     json: bool,
@@ -48,7 +70,8 @@ pub(crate) struct Console {
     http: reqwest::Client,
     url: Url,
     token: SecretString,
-    tenant: Uuid,
+    /// What every path begins with: a tenant's, or the API's own.
+    base: String,
     /// Whether the answer is printed as it is.
     pub(crate) json: bool,
 }
@@ -66,11 +89,29 @@ pub(crate) struct Refused {
 const PAGE_ROWS: usize = 500;
 
 impl Flags {
-    /// A client that has checked nothing yet but what was given.
+    /// A client for what stands below the tenant, which has checked nothing yet but what was given.
     ///
     /// # Errors
     /// There is no token, or it is none.
     pub(crate) fn open(self) -> anyhow::Result<Console> {
+        let base = format!("/api/v1/tenants/{}", self.tenant);
+        self.access.open(base)
+    }
+}
+
+impl FleetFlags {
+    /// The tenant that is meant, if one is, and a client for what stands below no tenant.
+    ///
+    /// # Errors
+    /// As [`Flags::open`].
+    pub(crate) fn open(self) -> anyhow::Result<(Option<Uuid>, Console)> {
+        let tenant = self.tenant.filter(|_| !self.all_tenants);
+        Ok((tenant, self.access.open("/api/v1".to_owned())?))
+    }
+}
+
+impl Access {
+    fn open(self, base: String) -> anyhow::Result<Console> {
         let token = match (std::env::var("MUSTER_TOKEN"), &self.token_file) {
             (_, Some(path)) => read_file(path, "the token")?,
             (Ok(token), None) => SecretString::from(token.trim()),
@@ -90,12 +131,12 @@ impl Flags {
             .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("set an HTTP client up")?;
-        Ok(Console { http, url: self.console_url, token, tenant: self.tenant, json: self.json })
+        Ok(Console { http, url: self.console_url, token, base, json: self.json })
     }
 }
 
 impl Console {
-    /// `GET` of a path below the tenant's: `/assets`, `/integrations/tacticalrmm`.
+    /// `GET` of a path below the client's own: `/assets`, `/integrations/tacticalrmm`.
     ///
     /// # Errors
     /// As [`Console::send`].
@@ -103,7 +144,7 @@ impl Console {
         self.send(Method::GET, path, None::<&()>).await
     }
 
-    /// The rows of a paged list below the tenant's, `rows_max` at most; `name` is the answer's member that holds them.
+    /// The rows of a paged list, `rows_max` at most; `name` is the answer's member that holds them.
     ///
     /// # Errors
     /// As [`Console::send`].
@@ -150,7 +191,7 @@ impl Console {
         body: Option<&impl Serialize>,
     ) -> anyhow::Result<T> {
         let base = self.url.as_str().trim_end_matches('/');
-        let url = format!("{base}/api/v1/tenants/{}{path}", self.tenant);
+        let url = format!("{base}{}{path}", self.base);
         let mut request = self.http.request(method, &url).bearer_auth(self.token.expose_secret());
         if let Some(body) = body {
             request = request.json(body);

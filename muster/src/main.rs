@@ -8,6 +8,8 @@ mod held;
 mod mapping;
 mod merge;
 mod migrate;
+mod park;
+mod pause;
 mod remove;
 mod run;
 mod schedule;
@@ -85,6 +87,15 @@ enum Command {
     /// The alerts, and what a person does to one
     #[command(subcommand)]
     Alerts(alert::Command),
+    /// Messages that nobody could work on: look at them, send them again, drop them
+    #[command(subcommand)]
+    Park(park::Command),
+    /// Hold a tenant's messages, or those of a kind; they are still accepted
+    Pause(pause::Scope),
+    /// End a pause; what it held is worked on
+    Resume(pause::Scope),
+    /// List what is paused
+    Pauses(console::FleetFlags),
 }
 
 /// Commands that work on the database itself; its flags stand before the word that says what to do.
@@ -135,6 +146,10 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Assets(flags) => asset::run(flags).await,
         Command::Software(command) => software::run(command).await,
         Command::Alerts(command) => alert::run(command).await,
+        Command::Park(command) => park::run(command).await,
+        Command::Pause(scope) => pause::pause(scope).await,
+        Command::Resume(scope) => pause::resume(scope).await,
+        Command::Pauses(flags) => pause::list(flags).await,
     }
 }
 

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::connection;
 use store::run::{self, RunFilter, State};
-use store::{secret, view};
+use store::{parked, pause, secret, view};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::pauses::Pause;
 use super::runs::Run;
 use super::schedules::{self, Failing};
 use crate::call::{Call, Reply};
@@ -147,6 +148,12 @@ pub(crate) struct Status {
     open_runs: Vec<Run>,
     /// What fails again and again for a cause that needs a person, and is therefore tried at most once an hour.
     attention: Vec<Failing>,
+    /// Messages that nobody could work on: see `GET /api/v1/parked`.
+    parked: i64,
+    /// Messages that wait for the end of a pause.
+    held: i64,
+    /// The pauses that concern this tenant.
+    pauses: Vec<Pause>,
 }
 
 /// Devices by Tactical's own status.
@@ -191,6 +198,8 @@ async fn read(call: &Call) -> Result<Status, Problem> {
         secrets.into_iter().map(|it| Secret { name: it.name, masked: it.masked, updated_at: it.updated_at }).collect();
     let missing = missing(&found, &secrets);
     let attention = schedules::attention(call).await?;
+    let waiting = parked::waiting(store, call.tenant).await?;
+    let pauses = pause::list(store, Some(call.tenant)).await?;
     Ok(Status {
         state: Standing::of(&found, &missing, &attention),
         missing,
@@ -223,6 +232,9 @@ async fn read(call: &Call) -> Result<Status, Problem> {
         },
         open_runs: open_runs.into_iter().map(Run::from).collect(),
         attention,
+        parked: waiting.parked,
+        held: waiting.held,
+        pauses: pauses.into_iter().map(Pause::from).collect(),
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 const TOKEN: &str = "muster_canary_of_the_tests";
 
-/// What was asked: method, path behind the tenant, body.
+/// What was asked: method, path behind the tenant or behind the API's root, body.
 pub(crate) type Asked = Arc<Mutex<Vec<(String, String, Value)>>>;
 
 /// A console that answers by a table of (method, path) and keeps what it was asked.
@@ -37,8 +37,9 @@ impl StandIn {
                     head.contains(&format!("Bearer {TOKEN}")) || head.contains(&format!("bearer {TOKEN}")),
                     "{head}"
                 );
-                let path =
-                    path.strip_prefix(&format!("/api/v1/tenants/{TENANT}")).expect("a path of the tenant").to_owned();
+                // below the tenant, or the API's own
+                let path = path.strip_prefix(&format!("/api/v1/tenants/{TENANT}")).or(path.strip_prefix("/api/v1"));
+                let path = path.expect("a path of the API").to_owned();
                 let found = answers.iter().find(|answer| answer.0 == method && answer.1 == path);
                 let (status, answer) =
                     found.map_or((404, json!({"detail": "no such path"})), |it| (it.2, it.3.clone()));
