@@ -2,11 +2,11 @@
 # production), unlike those of `./dev test`.
 # shellcheck shell=bash
 
-cmd_bench() { # devices|software|ticks|accept [argument…]
+cmd_bench() { # devices|software|ticks|accept|park [argument…]
   local status name program what=${1:-}
   case $what in
-    devices | software | ticks | accept) ;;
-    *) die "unknown bench: $what (there are devices, software, ticks, accept)" ;;
+    devices | software | ticks | accept | park) ;;
+    *) die "unknown bench: $what (there are devices, software, ticks, accept, park)" ;;
   esac
   shift
   make_dirs
@@ -18,7 +18,7 @@ cmd_bench() { # devices|software|ticks|accept [argument…]
   for name in "${!MUSTER_@}"; do unset "$name"; done
   step "building (the first time takes some minutes)"
   case $what in
-    devices | ticks) cargo build --release --workspace --bins --locked ;;
+    devices | ticks | park) cargo build --release --workspace --bins --locked ;;
     software) cargo build --release -p store --features testing --example first_ingest --locked ;;
     accept) cargo build --release -p ingest-gateway --example accept --locked ;;
   esac || die "the build failed"
@@ -30,7 +30,7 @@ cmd_bench() { # devices|software|ticks|accept [argument…]
   step "starting private servers"
   servers_start bench rabbitmq postgres || { bench_cleanup; die "the private servers did not start: $LOGS/bench-*.log"; }
   case $what in
-    devices | ticks) program=$(binary "bench-$what") ;;
+    devices | ticks | park) program=$(binary "bench-$what") ;;
     software) program=$(binary examples/first_ingest) ;;
   esac
   MUSTER_DATABASE_URL=$DATABASE_URL_PRIVATE/postgres MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL \

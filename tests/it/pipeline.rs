@@ -3,6 +3,7 @@
 mod events;
 mod outage;
 mod outbox;
+mod park;
 mod shuffle;
 mod spool;
 mod trace;

@@ -1,7 +1,10 @@
 //! The runner against a real broker and a real Postgres, with a job that does what its messages say.
 
 mod outage;
+mod pause;
+mod redrive;
 mod scripted;
+mod suspect;
 
 use std::time::Duration;
 
@@ -149,11 +152,12 @@ async fn a_delivery_that_came_back_three_times_runs_alone() {
     until(DEADLINE, async || worker.has_begun("waits for its gate")).await;
     worker.send("a neighbour").await;
     until(DEADLINE, async || match worker.vhost.depth(&main).await {
-        Some(0) => Ok(()),
+        Some(1) => Ok(()),
         seen => Err(seen),
     })
     .await;
-    // the neighbour is in hand and may not begin while the suspect runs
+    // nobody takes the neighbour in hand while the suspect runs
+    assert_eq!(worker.vhost.depth(&main).await, Some(1));
     assert_eq!(worker.runs_of("a neighbour"), 0);
     worker.open_gate();
     until(DEADLINE, async || worker.applied_exactly(2)).await;

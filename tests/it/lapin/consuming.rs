@@ -97,14 +97,14 @@ async fn a_paused_consumer_gets_nothing_new_and_keeps_what_it_has() {
     let main = &mut consuming.consumers[0];
     let held = take(main, 2).await;
     let (pauser, mut attached) = (main.pauser(), main.attached());
-    pauser.send_replace(true);
+    pauser.pause(true);
     soon("the pause", attached.wait_for(|attached| !attached)).await.expect("it pauses");
     running.publish_work(Lane::Main, 3..=4).await;
     until_depth(&vhost, Lane::Main, 2).await;
     assert!(main.next().now_or_never().is_none(), "a paused consumer was given something");
     assert!(held.iter().all(broker::Delivery::is_current));
     main.settler().settle([(&held[0], Ack)]);
-    pauser.send_replace(false);
+    pauser.pause(false);
     // what was settled in the pause is gone, what was held is still held
     vhost.close_connections("consume").await;
     assert_eq!(numbers(&take(main, 3).await), [2, 3, 4]);
@@ -160,7 +160,8 @@ async fn a_paused_consumer_notices_that_its_connection_is_gone() {
     let mut consuming = RunningConsumers::start(&vhost.config(), "consume", &[(Lane::Main, 10)]);
     let main = &mut consuming.consumers[0];
     let held = take(main, 1).await;
-    main.pauser().send_replace(true);
+    let pauser = main.pauser();
+    pauser.pause(true);
     let mut attached = main.attached();
     soon("the pause", attached.wait_for(|attached| !attached)).await.expect("it pauses");
     vhost.close_connections("consume").await;
@@ -177,12 +178,39 @@ async fn pauses_bring_no_second_prefetch_while_deliveries_are_held() {
     let held = take(main, 3).await;
     let (pauser, mut attached) = (main.pauser(), main.attached());
     for _ in 0..3 {
-        pauser.send_replace(true);
+        pauser.pause(true);
         soon("the pause", attached.wait_for(|attached| !attached)).await.expect("it pauses");
-        pauser.send_replace(false);
+        pauser.pause(false);
     }
     until_depth(&vhost, Lane::Main, 6).await;
     assert!(main.next().now_or_never().is_none(), "more than the prefetch was given out");
     main.settler().settle(held.iter().map(|delivery| (delivery, Ack)));
     assert_eq!(numbers(&take(main, 3).await), [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_consumer_is_idle_once_it_is_paused_and_all_is_settled() {
+    let vhost = Vhost::create().await;
+    let running = RunningPublisher::start(&vhost.config(), "publish").await;
+    running.publish_work(Lane::Main, 1..=2).await;
+    let mut consuming = RunningConsumers::start(&vhost.config(), "consume", &[(Lane::Main, 10)]);
+    let main = &mut consuming.consumers[0];
+    let held = take(main, 2).await;
+    let (mut attached, mut idle) = (main.attached(), main.idle());
+    let (one, other) = (main.pauser(), main.pauser());
+    one.pause(true);
+    soon("the pause", attached.wait_for(|attached| !attached)).await.expect("it pauses");
+    assert!(!*idle.borrow(), "two deliveries are in hand");
+    main.settler().settle(held.iter().map(|delivery| (delivery, Ack)));
+    soon("the last settlement", idle.wait_for(|idle| *idle)).await.expect("it becomes idle");
+    // who pauses twice pauses once, and each for itself
+    one.pause(true);
+    other.pause(true);
+    one.pause(false);
+    running.publish_work(Lane::Main, 3..=3).await;
+    until_depth(&vhost, Lane::Main, 1).await;
+    assert!(*idle.borrow() && main.next().now_or_never().is_none(), "the other one still pauses it");
+    drop(other);
+    assert_eq!(numbers(&take(main, 1).await), [3]);
+    assert!(!*idle.borrow());
 }

@@ -1,6 +1,6 @@
 //! A worker in this process whose one job does what its messages say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
@@ -18,6 +18,8 @@ use worker::run::{Args, Program, RunError};
 use worker::{Done, Job, Outcome, Received, Registry};
 
 pub(crate) const KIND: &str = AlertObserved::KIND;
+/// Whose messages all of them are.
+pub(crate) const TENANT: Uuid = Uuid::from_u128(7);
 
 /// What the job was asked and what it did, by agent.
 #[derive(Default)]
@@ -149,7 +151,7 @@ impl Scripted {
     }
 
     async fn publish(&self, kind: &str, body: &[u8], attempt: i32) {
-        let meta = Meta::first::<AlertObserved>(Uuid::from_u128(7), &[body], Utc::now(), None);
+        let meta = Meta::first::<AlertObserved>(TENANT, &[body], Utc::now(), None);
         let headers = [("x-muster-tenant", meta.tenant.to_string())];
         let mut table = lapin::types::FieldTable::default();
         for (name, value) in headers {
@@ -167,9 +169,24 @@ impl Scripted {
         assert!(self.vhost.publish(topology::WORK, &key, properties, body).await);
     }
 
+    /// The worker's database.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
     pub(crate) fn applied_exactly(&self, count: usize) -> Result<(), Vec<String>> {
         let applied = self.script.record(|record| record.applied.clone());
         if applied.len() == count { Ok(()) } else { Err(applied) }
+    }
+
+    /// How many messages were applied, one that came twice counted twice.
+    pub(crate) fn applied_count(&self) -> usize {
+        self.script.record(|record| record.applied.len())
+    }
+
+    /// The agents whose messages were applied, each once however often it was.
+    pub(crate) fn applied(&self) -> BTreeSet<String> {
+        self.script.record(|record| record.applied.iter().cloned().collect())
     }
 
     pub(crate) fn runs_of(&self, agent: &str) -> u32 {
@@ -239,15 +256,24 @@ impl Scripted {
     pub(crate) async fn stop_empty(self) {
         let ladder = self.args.broker.ladder();
         let (vhost, _) = self.stopped().await;
-        let mut queues: Vec<String> = Lane::ALL.iter().map(|lane| topology::queue(Worker::Alert, *lane)).collect();
-        queues.extend(ladder.rungs().iter().map(|rung| topology::rung_queue(*rung)));
-        queues.push(topology::LANDING.to_owned());
-        for queue in queues {
-            assert_eq!(vhost.depth(&queue).await, Some(0), "{queue}");
-        }
+        empty(&vhost, &ladder).await;
+    }
+
+    /// No queue may hold anything.
+    pub(crate) async fn assert_empty(&self) {
+        empty(&self.vhost, &self.args.broker.ladder()).await;
     }
 }
 
-fn observed(agent_id: &str) -> AlertObserved {
+async fn empty(vhost: &Vhost, ladder: &topology::Ladder) {
+    let mut queues: Vec<String> = Lane::ALL.iter().map(|lane| topology::queue(Worker::Alert, *lane)).collect();
+    queues.extend(ladder.rungs().iter().map(|rung| topology::rung_queue(*rung)));
+    queues.push(topology::LANDING.to_owned());
+    for queue in queues {
+        assert_eq!(vhost.depth(&queue).await, Some(0), "{queue}");
+    }
+}
+
+pub(crate) fn observed(agent_id: &str) -> AlertObserved {
     AlertObserved::bare(Uuid::nil(), Utc::now(), Said::Open, agent_id)
 }

@@ -1,0 +1,74 @@
+//! A message that kills its worker, with a real process that dies: it is run alone, then parked, and nobody else suffers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use tests::process::Process;
+use tests::{DEADLINE, until};
+
+use super::scripted::Scripted;
+
+/// Returns to the main queue that make it a suspect, then returns to the suspects' queue that park it.
+const DEATHS: usize = 3 + 6;
+
+fn start(world: &Scripted, applied: &Path) -> Process {
+    let (database, amqp) = (world.database().url().to_owned(), world.vhost.url().to_owned());
+    let environment = [
+        ("MUSTER_DATABASE_URL", database.as_str()),
+        ("MUSTER_AMQP_URL", amqp.as_str()),
+        ("MUSTER_AMQP_SETTLE_MS", "0"),
+        ("MUSTER_RETRY_BASE_MS", "1"),
+        ("MUSTER_PROBE_LISTEN", "127.0.0.1:0"),
+        ("MUSTER_LOG_FORMAT", "json"),
+        ("SCRIPTED_APPLIED", applied.to_str().expect("a temporary folder is named in ASCII")),
+    ];
+    Process::start("scripted-worker", &[], &environment)
+}
+
+/// How often each message was applied, by its agent.
+fn applied(file: &Path) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for agent in std::fs::read_to_string(file).unwrap_or_default().lines() {
+        *counts.entry(agent.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_message_that_kills_its_worker_is_parked_and_takes_no_neighbour_with_it() {
+    let world = Scripted::declared(|_| {}).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("applied");
+    for number in 0..10 {
+        world.send(&format!("before {number}")).await;
+    }
+    world.send("aborts").await;
+    for number in 0..10 {
+        world.send(&format!("after {number}")).await;
+    }
+    let mut worker = start(&world, &file);
+    for death in 1..=DEATHS {
+        until(DEADLINE, async || worker.ended().ok_or("it still runs")).await;
+        if death == 4 {
+            // it is alone with its worker by now; these come while it kills one after the other
+            for number in 0..20 {
+                world.send(&format!("late {number}")).await;
+            }
+        }
+        worker = start(&world, &file);
+    }
+    let parked = world.until_parked(1).await.remove(0);
+    assert_eq!(parked.class, "poison");
+    assert!(parked.reason.contains("6 times although it ran alone"), "{}", parked.reason);
+    let counts = until(DEADLINE, async || {
+        let counts = applied(&file);
+        if counts.len() == 40 { Ok(counts) } else { Err(counts) }
+    })
+    .await;
+    // nothing of theirs was in the hands of those that died
+    let late: Vec<_> = counts.iter().filter(|(agent, _)| agent.starts_with("late")).collect();
+    assert!(late.len() == 20 && late.iter().all(|(_, count)| **count == 1), "{late:?}");
+    assert!(worker.terminate(Duration::from_secs(40)).await.success());
+    world.assert_empty().await;
+}
