@@ -222,3 +222,38 @@ servers_stop() { # instance
   stop_process "$1-epmd" 5
   stop_process "$1-postgres" 30 INT
 }
+
+# ---- a program with servers of its own -----------------------------------------------------------------------------
+
+# One at a time in this checkout, with what it needs, and with nothing of the settings of whoever runs it.
+begin_alone() { # lock what-is-said-when-it-is-taken server…
+  local name
+  make_dirs
+  exec 9>"$STATE_DIR/$1.lock"
+  flock -n 9 || die "$2"
+  need_cargo
+  (($# == 2)) || need_servers "${@:3}"
+  for name in "${!MUSTER_@}"; do unset "$name"; done
+}
+
+# Runs a program against an instance's servers, which end with it, and then the clean-up; also after Ctrl-C.
+with_servers() { # instance clean-up program argument…
+  local status
+  WITH_SERVERS=$1 WITH_CLEANUP=$2
+  shift 2
+  trap 'with_servers_end; exit 130' INT TERM HUP
+  step "starting private servers"
+  servers_start "$WITH_SERVERS" rabbitmq postgres ||
+    { with_servers_end; die "the private servers did not start: $LOGS/$WITH_SERVERS-*.log"; }
+  MUSTER_DATABASE_URL=$DATABASE_URL_PRIVATE/postgres MUSTER_AMQP_URL=$AMQP_URL MUSTER_AMQP_ADMIN_URL=$AMQP_ADMIN_URL \
+    "$@" 9>&-
+  status=$?
+  with_servers_end
+  return "$status"
+}
+
+with_servers_end() {
+  trap '' INT TERM HUP
+  servers_stop "$WITH_SERVERS"
+  "$WITH_CLEANUP"
+}

@@ -5,6 +5,7 @@ mod console;
 mod contract;
 mod dev;
 mod events;
+mod faults;
 mod harness;
 mod lapin;
 mod leaving;

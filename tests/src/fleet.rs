@@ -3,6 +3,7 @@
 //! Dropping it drains the programs and fails the test if a queue, a rung, the landing or `muster.parked` holds a message
 //! that the test did not expect.
 
+mod builder;
 mod console;
 mod ending;
 mod gateways;
@@ -10,6 +11,7 @@ mod idle;
 mod programs;
 mod sync;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use contract::topology::{self, Ladder, Lane, Worker};
@@ -20,9 +22,10 @@ use uuid::Uuid;
 
 use crate::amqp::Client;
 use crate::process::Process;
-use crate::simulator::{Simulator, SimulatorConfig, WebhookSettings};
-use crate::{PrivateBroker, Proxy, Vhost};
+use crate::simulator::Simulator;
+use crate::{PrivateBroker, PrivatePostgres, Proxy, Vhost};
 
+pub use builder::Builder;
 pub use console::Answer;
 pub use programs::{PEPPER, Program, VAULT_KEY};
 pub use sync::{tactical_config, vault};
@@ -31,20 +34,6 @@ pub use sync::{tactical_config, vault};
 const RETRY_BASE_MS: u64 = 5;
 /// A worker's own grace, and then some.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
-
-/// What a fleet is to consist of.
-#[derive(Debug, Default)]
-pub struct Builder {
-    workers: usize,
-    sync_workers: usize,
-    inventory_workers: usize,
-    console: bool,
-    without_gateway: bool,
-    private_broker: bool,
-    proxies: bool,
-    simulator: Option<SimulatorConfig>,
-    settings: Vec<(String, String)>,
-}
 
 /// A running fleet.
 #[derive(Debug)]
@@ -61,10 +50,12 @@ pub struct Fleet {
     expected: Expected,
     amqp_proxy: Option<Proxy>,
     database_proxy: Option<Proxy>,
+    logs: Option<PathBuf>,
     state: TempDir,
     // after the programs: they hold connections to it
     place: Place,
     database: TestDatabase,
+    postgres: Option<Box<PrivatePostgres>>,
 }
 
 /// The tenant's connection to Tactical.
@@ -101,114 +92,6 @@ struct Expected {
     queues: Vec<(String, u32)>,
 }
 
-impl Builder {
-    /// So many alert workers; none by default.
-    #[must_use]
-    pub fn workers(mut self, count: usize) -> Self {
-        self.workers = count;
-        self
-    }
-
-    /// The console, too.
-    #[must_use]
-    pub fn console(mut self) -> Self {
-        self.console = true;
-        self
-    }
-
-    /// No gateway: the test publishes itself.
-    #[must_use]
-    pub fn without_gateway(mut self) -> Self {
-        self.without_gateway = true;
-        self
-    }
-
-    /// A RabbitMQ node of its own, which the test may kill; costs some ten seconds.
-    #[must_use]
-    pub fn private_broker(mut self) -> Self {
-        self.private_broker = true;
-        self
-    }
-
-    /// Programs reach Postgres and RabbitMQ through [`Proxy`]s, which the test may turn against them.
-    #[must_use]
-    pub fn proxies(mut self) -> Self {
-        self.proxies = true;
-        self
-    }
-
-    /// A simulated Tactical whose webhooks lead to the gateway; without one it sends none.
-    #[must_use]
-    pub fn simulator(mut self, config: SimulatorConfig) -> Self {
-        self.simulator = Some(config);
-        self
-    }
-
-    /// A variable of every program: `MUSTER_OTLP_URL`, any limit. It wins over the harness's own.
-    #[must_use]
-    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
-        self.settings.push((name.to_owned(), value.to_string()));
-        self
-    }
-
-    /// Starts everything and waits until all of it is ready.
-    ///
-    /// # Panics
-    /// If a program was not built, or does not become ready.
-    pub async fn start(self) -> Fleet {
-        let (database, place) = tokio::join!(TestDatabase::create(), place(self.private_broker));
-        let connection = programs::connect(&database.store()).await;
-        let state = tempfile::tempdir().expect("a temporary folder");
-        let (amqp_proxy, amqp_url) = proxied(self.proxies, place.client().url()).await;
-        let (database_proxy, database_url) = proxied(self.proxies, database.url()).await;
-        let mut environment = programs::environment(&amqp_url, &database_url, state.path());
-        environment.extend(self.settings);
-        let mut fleet = Fleet {
-            simulator: None,
-            gateway: None,
-            further_gateways: Vec::new(),
-            workers: Vec::new(),
-            sync_workers: Vec::new(),
-            inventory_workers: Vec::new(),
-            console: None,
-            connection,
-            environment,
-            expected: Expected::default(),
-            amqp_proxy,
-            database_proxy,
-            state,
-            place,
-            database,
-        };
-        fleet.start_all([self.workers, self.sync_workers, self.inventory_workers], !self.without_gateway).await;
-        if self.console {
-            fleet.start_console().await;
-        }
-        if let Some(config) = self.simulator {
-            let is_there = fleet.gateway.is_some();
-            let webhook = is_there.then(|| WebhookSettings::muster(&fleet.webhook_url(), &fleet.connection.secret));
-            let started = Simulator::start(SimulatorConfig { webhook, ..config }).await;
-            fleet.simulator = Some(started.expect("a simulator takes a free port"));
-        }
-        fleet
-    }
-}
-
-async fn place(private: bool) -> Place {
-    if private {
-        return Place::Private(Box::new(PrivateBroker::start().await));
-    }
-    Place::Shared(Box::new(Vhost::create().await))
-}
-
-async fn proxied(wanted: bool, url: &str) -> (Option<Proxy>, String) {
-    if !wanted {
-        return (None, url.to_owned());
-    }
-    let (proxy, url) = Proxy::before(url).await;
-    (Some(proxy), url)
-}
-
 impl Fleet {
     /// Nothing but a gateway, until more is asked for.
     #[must_use]
@@ -222,7 +105,7 @@ impl Fleet {
         let mut syncing: Vec<Program> = (0..sync_workers).map(|n| self.begin_worker("sync-worker", n)).collect();
         let mut taking: Vec<Program> =
             (0..inventory_workers).map(|n| self.begin_worker("inventory-worker", n)).collect();
-        let mut gateway = gateway.then(|| Program::begin("ingest-gateway", "ingest-gateway", &self.environment));
+        let mut gateway = gateway.then(|| self.begin("ingest-gateway", "ingest-gateway", &self.environment));
         for program in begun.iter_mut().chain(&mut syncing).chain(&mut taking).chain(&mut gateway) {
             program.ready().await;
         }
@@ -234,7 +117,16 @@ impl Fleet {
     }
 
     fn begin_worker(&self, program: &'static str, number: usize) -> Program {
-        Program::begin(program, &format!("{program} {}", number + 1), &self.environment)
+        self.begin(program, &format!("{program} {}", number + 1), &self.environment)
+    }
+
+    /// Starts a program, whose log is kept where the test wants logs.
+    fn begin(&self, program: &'static str, name: &str, environment: &[(String, String)]) -> Program {
+        let mut begun = Program::begin(program, name, environment);
+        if let Some(folder) = &self.logs {
+            begun.process().keep_log_in(&folder.join(format!("{}.log", name.replace(' ', "-"))));
+        }
+        begun
     }
 
     /// Starts one more worker; its place in [`Fleet::worker`].
@@ -243,6 +135,20 @@ impl Fleet {
     /// If it does not become ready.
     pub async fn add_worker(&mut self) -> usize {
         let mut worker = self.begin_worker("alert-worker", self.workers.len());
+        worker.ready().await;
+        self.workers.push(worker);
+        self.workers.len() - 1
+    }
+
+    /// Starts one more worker with other settings than the fleet's; its place in [`Fleet::worker`].
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn add_worker_with(&mut self, settings: &[(&str, &str)]) -> usize {
+        let changed = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(changed).collect();
+        let name = format!("alert-worker {}", self.workers.len() + 1);
+        let mut worker = self.begin("alert-worker", &name, &environment);
         worker.ready().await;
         self.workers.push(worker);
         self.workers.len() - 1
@@ -276,7 +182,7 @@ impl Fleet {
     /// Starts the gateway again after it was ended, with the state of its folder; it does not have to become ready. Its
     /// port is another one.
     pub async fn restart_gateway(&mut self) {
-        let mut gateway = Program::begin("ingest-gateway", "ingest-gateway", &self.environment);
+        let mut gateway = self.begin("ingest-gateway", "ingest-gateway", &self.environment);
         gateway.listening().await;
         self.gateway = Some(gateway);
     }
@@ -344,6 +250,14 @@ impl Fleet {
             Place::Private(broker) => broker,
             Place::Shared(_) => panic!("ask for a private broker: the shared one is every test's"),
         }
+    }
+
+    /// The server of Postgres that may be stopped.
+    ///
+    /// # Panics
+    /// If the fleet runs on the shared one.
+    pub fn postgres(&mut self) -> &mut PrivatePostgres {
+        self.postgres.as_mut().expect("ask for a private Postgres: the shared one is every test's")
     }
 
     /// Between the programs and RabbitMQ.

@@ -3,11 +3,14 @@
 //! A test owns its database and its vhost; nothing is shared but the servers, which `./dev test` starts and names in the
 //! environment. Nothing sleeps: [`until`] looks until a deadline.
 
+mod account;
 pub mod admin;
 pub mod amqp;
+pub mod faults;
 pub mod figures;
 pub mod fleet;
 pub mod otlp;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod rabbit;
@@ -20,6 +23,7 @@ use std::future::Future;
 
 pub use amqp::{Client, Got};
 pub use fleet::Fleet;
+pub use postgres::PrivatePostgres;
 pub use process::{Process, memory_peak_kib};
 pub use proxy::Proxy;
 pub use rabbit::PrivateBroker;

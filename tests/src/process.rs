@@ -1,10 +1,11 @@
 //! A program as a child of the test: its log is kept and shown if the test fails, and it never outlives the test.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::until;
@@ -20,7 +21,31 @@ pub struct Process {
     log: Log,
 }
 
-type Log = Arc<Mutex<VecDeque<String>>>;
+type Log = Arc<Mutex<Lines>>;
+
+#[derive(Debug, Default)]
+struct Lines {
+    newest: VecDeque<String>,
+    /// Where all of them go.
+    file: Option<(PathBuf, File)>,
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        if let Some((_, file)) = &mut self.file {
+            // a full disk is not what the process under test is to blame for
+            let _ = writeln!(file, "{line}");
+        }
+        if self.newest.len() == LOG_LINES_MAX {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(line);
+    }
+}
+
+fn lock(log: &Log) -> MutexGuard<'_, Lines> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where `cargo build --workspace --bins` puts a program of this workspace.
 ///
@@ -86,7 +111,21 @@ impl Process {
     /// Its log so far, both streams, line by line.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        lock(&self.log).newest.iter().cloned().collect()
+    }
+
+    /// Keeps all of its log, from its first line on, at the end of a file: [`Process::log`] has the newest lines only.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn keep_log_in(&self, path: &Path) {
+        let opened = File::options().create(true).append(true).open(path);
+        let mut file = opened.unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
+        let mut lines = lock(&self.log);
+        for line in &lines.newest {
+            writeln!(file, "{line}").unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        }
+        lines.file = Some((path.to_owned(), file));
     }
 
     /// Its exit status, once it has ended.
@@ -118,6 +157,13 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Tells it to end by a signal that it cannot put off for long, and waits for the end.
+    pub fn end_by(&mut self, signal: &str) {
+        self.signal("CONT");
+        self.signal(signal);
+        let _ = self.child.wait();
+    }
+
     /// SIGTERM, and its exit status.
     ///
     /// # Panics
@@ -141,17 +187,50 @@ impl Process {
     /// # Panics
     /// If there is no shell.
     pub fn signal(&self, signal: &str) {
-        // the shell's own `kill`: the standard library has none, and a minimal machine no program of that name
-        let script = format!("kill -{signal} {}", self.pid());
-        Command::new("sh").args(["-c", &script]).status().expect("every machine has a shell");
+        send(signal, &[self.pid()]);
     }
+
+    /// Sends a signal to it and to every process that it has started.
+    ///
+    /// # Panics
+    /// If there is no shell.
+    pub fn signal_family(&self, signal: &str) {
+        let mut family = children(self.pid());
+        family.push(self.pid());
+        send(signal, &family);
+    }
+}
+
+fn send(signal: &str, pids: &[u32]) {
+    // the shell's own `kill`: the standard library has none, and a minimal machine no program of that name
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let script = format!("kill -{signal} {}", pids.join(" "));
+    Command::new("sh").args(["-c", &script]).status().expect("every machine has a shell");
+}
+
+/// The processes that a process has started and that still run.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let parent = |stat: &str| -> Option<u32> {
+        // the command's name may hold spaces and brackets; what follows its last bracket does not
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_child =
+        |one: &u32| std::fs::read_to_string(format!("/proc/{one}/stat")).is_ok_and(|stat| parent(&stat) == Some(pid));
+    pids.filter(is_child).collect()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- log of {} ---\n{}\n---", self.name, self.log().join("\n"));
+            let file = lock(&self.log).file.as_ref().map(|(path, _)| path.clone());
+            match file {
+                Some(path) => eprintln!("--- log of {}: {} ---", self.name, path.display()),
+                None => eprintln!("--- log of {} ---\n{}\n---", self.name, self.log().join("\n")),
+            }
         }
     }
 }
@@ -161,11 +240,7 @@ fn keep(log: &Log, stream: impl Read + Send + 'static) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            if log.len() == LOG_LINES_MAX {
-                log.pop_front();
-            }
-            log.push_back(String::from_utf8_lossy(&line).into_owned());
+            lock(&log).push(String::from_utf8_lossy(&line).into_owned());
         }
     });
 }
@@ -204,6 +279,30 @@ mod tests {
     #[should_panic(expected = "before it logged \"never\"")]
     async fn a_process_that_dies_is_not_waited_for() {
         shell("echo dying").until_log(DEADLINE, "never").await;
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_kept_in_a_file_has_its_first_line_and_its_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let many = format!("n=0; while [ $n -lt {LOG_LINES_MAX} ]; do n=$((n+1)); echo $n; done");
+        let mut process =
+            shell(&format!("echo first; until [ -e {} ]; do sleep 0.01; done; {many}; echo last", path.display()));
+        process.until_log(DEADLINE, "first").await;
+        process.keep_log_in(&path);
+        process.until_log(DEADLINE, "last").await;
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert_eq!((kept.lines().next(), kept.lines().last()), (Some("first"), Some("last")));
+        assert_eq!(kept.lines().count(), LOG_LINES_MAX + 2);
+    }
+
+    #[tokio::test]
+    async fn a_family_is_a_process_and_what_it_has_started() {
+        let mut parent = shell("sleep 600 & echo $!; wait");
+        let child: u32 = parent.until_log(DEADLINE, "").await.parse().unwrap();
+        assert_eq!(children(parent.pid()), [child]);
+        parent.signal_family("KILL");
+        until(DEADLINE, async || if parent.ended().is_some() { Ok(()) } else { Err("it runs") }).await;
     }
 
     #[test]

@@ -1,51 +1,34 @@
-//! A TCP proxy that misbehaves on request: black holes, cuts, delays, refusals.
+//! A TCP proxy that misbehaves on request: black holes, half-open connections, cuts, resets, delays, refusals.
 //!
 //! A black hole holds bytes back instead of dropping them, as a network does whose packets are lost and sent again: once
 //! it ends, the connection goes on where it was.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod fault;
+mod pump;
+#[cfg(test)]
+mod tests;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-/// What the proxy does to the bytes of its connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fault {
-    /// New connections are accepted and closed at once.
-    pub refuse: bool,
-    /// Nothing reaches the server.
-    pub hold_to_server: bool,
-    /// Nothing reaches the client.
-    pub hold_to_client: bool,
-    /// Each piece of data is held this long, in both directions.
-    pub latency: Duration,
-    /// The connection is cut once it has carried this many bytes to the server in all.
-    pub cut_after_bytes: Option<u64>,
-}
-
-impl Fault {
-    /// None: everything passes.
-    pub const NONE: Self = Self {
-        refuse: false,
-        hold_to_server: false,
-        hold_to_client: false,
-        latency: Duration::ZERO,
-        cut_after_bytes: None,
-    };
-    /// Nothing passes in either direction.
-    pub const BLACK_HOLE: Self = Self { hold_to_server: true, hold_to_client: true, ..Self::NONE };
-}
+pub use fault::Fault;
+use pump::{Way, pump};
 
 /// A running proxy; dropping it cuts everything.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    /// The server of connections to come.
+    target: watch::Sender<String>,
     fault: watch::Sender<Fault>,
+    seed: Arc<AtomicU64>,
     links: Links,
     _stop: DropGuard,
 }
@@ -59,12 +42,21 @@ pub struct Link {
     pub accepted: Instant,
     fault: watch::Sender<Fault>,
     cut: CancellationToken,
+    is_reset: Arc<AtomicBool>,
     to_server_bytes: watch::Sender<u64>,
+    to_client_bytes: watch::Sender<u64>,
 }
 
 impl Link {
     /// Cuts this connection.
     pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Cuts this connection as a machine does that knows nothing of it: both sides are told by a reset (RST), and what was
+    /// under way is lost.
+    pub fn reset(&self) {
+        self.is_reset.store(true, Ordering::Relaxed);
         self.cut.cancel();
     }
 
@@ -84,6 +76,12 @@ impl Link {
     pub fn to_server_bytes(&self) -> u64 {
         *self.to_server_bytes.borrow()
     }
+
+    /// Bytes carried to the client so far.
+    #[must_use]
+    pub fn to_client_bytes(&self) -> u64 {
+        *self.to_client_bytes.borrow()
+    }
 }
 
 impl Proxy {
@@ -94,10 +92,12 @@ impl Proxy {
     pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let (fault, links, stop) = (watch::Sender::new(Fault::NONE), Links::default(), CancellationToken::new());
-        let accepting = accept(listener, target.to_owned(), fault.subscribe(), Arc::clone(&links), stop.clone());
+        let (fault, target) = (watch::Sender::new(Fault::NONE), watch::Sender::new(target.to_owned()));
+        let (links, stop, seed) = (Links::default(), CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let place = Place { target: target.subscribe(), fault: fault.subscribe(), seed: Arc::clone(&seed) };
+        let accepting = accept(listener, place, Arc::clone(&links), stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(accepting));
-        Self { address, fault, links, _stop: stop.drop_guard() }
+        Self { address, target, fault, seed, links, _stop: stop.drop_guard() }
     }
 
     /// A proxy in front of the server of a URL, and the URL that leads through it.
@@ -119,6 +119,16 @@ impl Proxy {
         self.address
     }
 
+    /// From now on new connections lead to another server.
+    pub fn lead_to(&self, target: &str) {
+        self.target.send_replace(target.to_owned());
+    }
+
+    /// What is random on connections to come follows from it.
+    pub fn seed(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
     /// Misbehaves on every connection, those to come included.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
@@ -134,6 +144,13 @@ impl Proxy {
         }
     }
 
+    /// Resets every connection; new ones pass.
+    pub fn reset(&self) {
+        for link in self.links() {
+            link.reset();
+        }
+    }
+
     /// Every connection so far, in order.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {
@@ -145,149 +162,57 @@ fn lock(links: &Links) -> MutexGuard<'_, Vec<Link>> {
     links.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: String,
+/// What a listener needs to know of every new connection.
+struct Place {
+    target: watch::Receiver<String>,
     fault: watch::Receiver<Fault>,
-    links: Links,
-    stop: CancellationToken,
-) {
+    seed: Arc<AtomicU64>,
+}
+
+async fn accept(listener: TcpListener, place: Place, links: Links, stop: CancellationToken) {
     while let Ok((client, _)) = listener.accept().await {
-        let now = *fault.borrow();
+        let now = *place.fault.borrow();
         let link = Link {
             accepted: Instant::now(),
             fault: watch::Sender::new(now),
             cut: stop.child_token(),
+            is_reset: Arc::default(),
             to_server_bytes: watch::Sender::new(0),
+            to_client_bytes: watch::Sender::new(0),
         };
-        lock(&links).push(link.clone());
+        let number = {
+            let mut links = lock(&links);
+            links.push(link.clone());
+            links.len() as u64
+        };
         if now.refuse {
             link.cut();
             continue;
         }
-        tokio::spawn(carry(client, target.clone(), link));
+        let seed = place.seed.load(Ordering::Relaxed).wrapping_add(2 * number);
+        let target = place.target.borrow().clone();
+        tokio::spawn(carry(client, target, link, seed));
     }
 }
 
-async fn carry(mut client: TcpStream, target: String, link: Link) {
+async fn carry(mut client: TcpStream, target: String, link: Link, seed: u64) {
     // whichever way it ends, the link says so
     let _over = link.cut.clone().drop_guard();
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     // a small frame that waits for another would be a fault that nobody asked for
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-    let (there, back) = (link.fault.subscribe(), link.fault.subscribe());
-    tokio::select! {
-        () = link.cut.cancelled() => {}
-        () = pump(from_client, to_server, there, |fault| fault.hold_to_server, Some(&link.to_server_bytes)) => {}
-        () = pump(from_server, to_client, back, |fault| fault.hold_to_client, None) => {}
-    }
-}
-
-/// Copies until either side ends, or the limit of bytes is reached.
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut fault: watch::Receiver<Fault>,
-    held: fn(&Fault) -> bool,
-    carried: Option<&watch::Sender<u64>>,
-) {
-    let mut piece = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut piece).await {
-        let Ok(now) = fault.wait_for(|fault| !held(fault)).await.map(|fault| *fault) else { return };
-        if !now.latency.is_zero() {
-            tokio::time::sleep(now.latency).await;
-        }
-        let mut pass = read;
-        if let (Some(carried), Some(limit)) = (carried, now.cut_after_bytes) {
-            let left = limit.saturating_sub(*carried.borrow());
-            pass = read.min(usize::try_from(left).unwrap_or(read));
-        }
-        if to.write_all(&piece[..pass]).await.is_err() {
-            return;
-        }
-        if let Some(carried) = carried {
-            carried.send_modify(|bytes| *bytes += pass as u64);
-        }
-        if pass < read {
-            return;
+    {
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+        let there = Way::to_server(link.fault.subscribe(), &link.to_server_bytes, seed);
+        let back = Way::to_client(link.fault.subscribe(), &link.to_client_bytes, seed.wrapping_add(1));
+        tokio::select! {
+            () = link.cut.cancelled() => {}
+            () = pump(from_client, to_server, there) => {}
+            () = pump(from_server, to_client, back) => {}
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{DEADLINE, soon, until};
-
-    /// Sends back what it is sent.
-    async fn echo() -> String {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let (mut from, mut to) = stream.split();
-                    let _ = tokio::io::copy(&mut from, &mut to).await;
-                });
-            }
-        });
-        address.to_string()
-    }
-
-    async fn say(stream: &mut TcpStream, word: &[u8]) {
-        stream.write_all(word).await.unwrap();
-        let mut back = vec![0; word.len()];
-        soon("the echo", stream.read_exact(&mut back)).await.unwrap();
-        assert_eq!(back, word);
-    }
-
-    #[tokio::test]
-    async fn everything_passes_unless_told_otherwise() {
-        let proxy = Proxy::start(&echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        say(&mut stream, &vec![7; 100_000]).await;
-        assert_eq!(proxy.links()[0].to_server_bytes(), 100_000);
-    }
-
-    #[tokio::test]
-    async fn a_black_hole_holds_and_then_gives_back() {
-        let proxy = Proxy::start(&echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        say(&mut stream, b"before").await;
-        proxy.set(Fault { hold_to_client: true, ..Fault::NONE });
-        stream.write_all(b"during").await.unwrap();
-        let link = proxy.links().remove(0);
-        until(DEADLINE, async || if link.to_server_bytes() == 12 { Ok(()) } else { Err(link.to_server_bytes()) }).await;
-        let mut back = [0; 6];
-        let nothing = tokio::time::timeout(Duration::from_millis(50), stream.read_exact(&mut back)).await;
-        assert!(nothing.is_err(), "{nothing:?}");
-        proxy.set(Fault::NONE);
-        soon("what was held", stream.read_exact(&mut back)).await.unwrap();
-        assert_eq!(&back, b"during");
-    }
-
-    #[tokio::test]
-    async fn a_cut_ends_what_is_and_a_refusal_what_comes() {
-        let proxy = Proxy::start(&echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        say(&mut stream, b"x").await;
-        proxy.cut();
-        assert_eq!(soon("the end", stream.read(&mut [0])).await.unwrap_or(0), 0);
-        say(&mut TcpStream::connect(proxy.address()).await.unwrap(), b"y").await;
-        proxy.set(Fault { refuse: true, ..Fault::NONE });
-        let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
-        assert_eq!(soon("the end", refused.read(&mut [0])).await.unwrap_or(0), 0);
-        assert!(proxy.links()[2].is_over());
-    }
-
-    #[tokio::test]
-    async fn a_cut_after_bytes_lets_exactly_those_pass() {
-        let proxy = Proxy::start(&echo().await).await;
-        proxy.set(Fault { cut_after_bytes: Some(5), ..Fault::NONE });
-        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        stream.write_all(b"12345678").await.unwrap();
-        let link = until(DEADLINE, async || proxy.links().pop().filter(Link::is_over).ok_or("still up")).await;
-        assert_eq!(link.to_server_bytes(), 5);
+    if link.is_reset.load(Ordering::Relaxed) {
+        // closed without lingering, a socket sends RST
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }

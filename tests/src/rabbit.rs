@@ -1,14 +1,12 @@
 //! A RabbitMQ node of a test's own, for what a shared one cannot bear: a crash, a stop, an alarm.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::account::{self, Account};
 use crate::amqp::Client;
 use crate::process::Process;
 use crate::until;
@@ -28,7 +26,7 @@ pub struct PrivateBroker {
     _epmd: Process,
     client: Client,
     ports: Ports,
-    user: Option<User>,
+    user: Option<Account>,
     folder: TempDir,
 }
 
@@ -39,13 +37,6 @@ struct Ports {
     epmd: u16,
 }
 
-/// The account that the node runs under where the tests are root.
-#[derive(Debug, Clone, Copy)]
-struct User {
-    uid: u32,
-    gid: u32,
-}
-
 impl PrivateBroker {
     /// Starts a node and waits until it serves.
     ///
@@ -54,8 +45,9 @@ impl PrivateBroker {
     pub async fn start() -> Self {
         assert!(Path::new(BIN).join("rabbitmq-server").is_file(), "RabbitMQ is not installed: run `./dev setup`");
         let folder = tempfile::Builder::new().prefix("muster-rabbit-").tempdir().expect("a temporary folder");
-        let user = own(folder.path());
-        let ports = free_ports();
+        let user = Account::owning("rabbitmq", folder.path());
+        let [amqp, distribution, epmd] = account::free_ports();
+        let ports = Ports { amqp, distribution, epmd };
         write(folder.path(), ports, user);
         let client = Client::at(&format!("amqp://guest:guest@127.0.0.1:{}/%2f", ports.amqp));
         let mut epmd = command("epmd", folder.path(), ports, user);
@@ -141,29 +133,7 @@ impl PrivateBroker {
 /// Names are registered with the node's own epmd, so that all nodes may have the same.
 const NODE: &str = "muster-private@localhost";
 
-/// Hands a folder to RabbitMQ's account where the tests are root, who may not be the node.
-fn own(folder: &Path) -> Option<User> {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    if !is_root {
-        return None;
-    }
-    let accounts = std::fs::read_to_string("/etc/passwd").expect("every machine has accounts");
-    let line = accounts.lines().find(|line| line.starts_with("rabbitmq:")).expect("its package made the account");
-    let mut ids = line.split(':').skip(2).map(|id| id.parse().expect("an account has numbers"));
-    let user = User { uid: ids.next().expect("a uid"), gid: ids.next().expect("a gid") };
-    chown(folder, Some(user.uid), Some(user.gid)).expect("root may give a folder away");
-    Some(user)
-}
-
-/// Three ports that are free now; held together, so that they differ.
-fn free_ports() -> Ports {
-    let held: Vec<TcpListener> =
-        (0..3).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port")).collect();
-    let port = |n: usize| held[n].local_addr().expect("a bound socket has an address").port();
-    Ports { amqp: port(0), distribution: port(1), epmd: port(2) }
-}
-
-fn write(folder: &Path, ports: Ports, user: Option<User>) {
+fn write(folder: &Path, ports: Ports, user: Option<Account>) {
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\nvm_memory_high_watermark.relative = 0.9\n\
          disk_free_limit.absolute = 10MB\nlog.file = false\nlog.console = true\nlog.console.level = warning\n",
@@ -175,14 +145,14 @@ fn write(folder: &Path, ports: Ports, user: Option<User>) {
         let path = folder.join(name);
         std::fs::write(&path, text).expect("the folder is new and ours");
         if let Some(user) = user {
-            chown(&path, Some(user.uid), Some(user.gid)).expect("root may give a file away");
+            user.own(&path);
         }
     }
 }
 
 /// A command with the node's own environment and nothing else. `RUNNING_UNDER_SYSTEMD` makes the server's script become
 /// the node, so that its process id is the node's.
-fn command(program: &str, folder: &Path, ports: Ports, user: Option<User>) -> Command {
+fn command(program: &str, folder: &Path, ports: Ports, user: Option<Account>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     for (name, file) in [
@@ -204,7 +174,7 @@ fn command(program: &str, folder: &Path, ports: Ports, user: Option<User>) -> Co
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1");
     if let Some(user) = user {
-        command.uid(user.uid).gid(user.gid);
+        user.run(&mut command);
     }
     command
 }

@@ -36,6 +36,8 @@ pub struct TestDatabase {
     name: String,
     url: String,
     store: Store,
+    /// False where the server is thrown away with everything in it.
+    is_dropped: bool,
 }
 
 impl TestDatabase {
@@ -62,7 +64,23 @@ impl TestDatabase {
         admin.close().await.expect("the server is there, it has just answered");
         let url = server().database(&name).to_url_lossy().to_string();
         let store = Store::lazy(&config(&url), "test").expect("the driver reads the url that it wrote");
-        Self { name, url, store }
+        Self { name, url, store, is_dropped: true }
+    }
+
+    /// A migrated database on a server of the test's own, by its URL; it stays there.
+    ///
+    /// # Panics
+    /// When the server is away or its role may not create databases.
+    pub async fn create_on(server_url: &str) -> Self {
+        let server = PgConnectOptions::from_str(server_url).expect("it is a URL of PostgreSQL");
+        let name = format!("muster_{:016x}", rand::random::<u64>());
+        let mut admin = server.connect().await.unwrap_or_else(|error| panic!("cannot connect to the server: {error}"));
+        execute(&mut admin, &format!("create database {name} template template0")).await;
+        admin.close().await.expect("the server is there, it has just answered");
+        let url = server.database(&name).to_url_lossy().to_string();
+        let store = Store::lazy(&config(&url), "test").expect("the driver reads the url that it wrote");
+        crate::migrate::run(&store).await.unwrap_or_else(|error| panic!("{}", fault::chain(&error)));
+        Self { name, url, store, is_dropped: false }
     }
 
     /// A store on it; all clones share one pool.
@@ -131,6 +149,9 @@ pub fn entry(action: &'static str) -> Entry {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if !self.is_dropped {
+            return;
+        }
         let drop = format!("drop database if exists {} with (force)", self.name);
         // `drop` cannot await, and the test's runtime is busy dropping
         let thread = std::thread::spawn(move || {

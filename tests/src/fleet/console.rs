@@ -30,7 +30,7 @@ impl Fleet {
             ("MUSTER_CONSOLE_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("MUSTER_GATEWAY_URL".to_owned(), gateway),
         ]);
-        let mut console = Program::begin("console", "console", &environment);
+        let mut console = self.begin("console", "console", &environment);
         console.ready().await;
         self.console = Some(console);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Builder, Fleet, Program};
+use super::{Builder, Fleet};
 use crate::process::Process;
 
 /// Where a gateway's state directory holds the spool.
@@ -28,7 +28,7 @@ impl Fleet {
         let own = [("MUSTER_GATEWAY_STATE_DIR", state.as_str())];
         let changed = own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(changed).collect();
-        let mut gateway = Program::begin("ingest-gateway", &format!("further gateway {place}"), &environment);
+        let mut gateway = self.begin("ingest-gateway", &format!("further gateway {place}"), &environment);
         gateway.ready().await;
         self.further_gateways.push(gateway);
         place

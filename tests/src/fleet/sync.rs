@@ -14,7 +14,7 @@ use store::tenant::{self, NewConnection};
 use uuid::Uuid;
 use vault::Vault;
 
-use super::{Builder, Fleet, Program, VAULT_KEY};
+use super::{Builder, Fleet, VAULT_KEY};
 use crate::process::Process;
 use crate::{DEADLINE, until};
 
@@ -53,7 +53,8 @@ impl Fleet {
         let changed = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(changed).collect();
         let name = format!("sync-worker {}", self.sync_workers.len() + 1);
-        self.sync_workers.push(Program::begin("sync-worker", &name, &environment));
+        let begun = self.begin("sync-worker", &name, &environment);
+        self.sync_workers.push(begun);
         self.sync_workers.len() - 1
     }
 

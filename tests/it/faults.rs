@@ -1,0 +1,45 @@
+//! The everyday cases of the fault suite; `./dev faults` runs all of them, and longer.
+
+use std::collections::BTreeSet;
+
+use tests::faults::{self, Report};
+
+/// The seed is fixed: a failure is then the change's own.
+const SEED: u64 = 7;
+
+/// Each everyday case as a test, by what it shows.
+macro_rules! everyday {
+    ($($claim:ident => $name:literal,)*) => {
+        const NAMES: &[&str] = &[$($name),*];
+        $(
+            #[test]
+            fn $claim() {
+                passes($name);
+            }
+        )*
+    };
+}
+
+everyday! {
+    a_worker_killed_in_its_transaction_loses_and_doubles_nothing => "worker-killed-in-transaction",
+    a_worker_killed_after_its_commit_loses_and_doubles_nothing => "worker-killed-before-ack",
+    workers_killed_again_and_again_lose_and_double_nothing => "workers-killed-again-and-again",
+    workers_that_are_replaced_one_by_one_lose_and_double_nothing => "workers-rolled",
+    every_message_three_times_in_any_order_has_its_effect_once => "order-shuffled",
+    a_resolve_may_come_long_before_its_open => "order-resolve-first",
+}
+
+/// Limits of time are the program's to compare: here other tests run at the same time.
+fn passes(name: &str) {
+    let case = faults::named(name).into_iter().find(|case| case.name == name).expect("there is such a case");
+    let logs = std::env::temp_dir().join(format!("muster-faults-{}", std::process::id()));
+    let report: Report = faults::run(case, SEED, false, &logs);
+    assert!(report.findings().is_empty(), "{}", report.story());
+    let _ = std::fs::remove_dir_all(&logs);
+}
+
+#[test]
+fn every_everyday_case_is_a_test() {
+    let everyday: BTreeSet<&str> = faults::all().filter(|case| case.is_everyday).map(|case| case.name).collect();
+    assert_eq!(NAMES.iter().copied().collect::<BTreeSet<_>>(), everyday);
+}

@@ -1,0 +1,94 @@
+//! `faults`: runs the fault suite and prints its table; `./dev faults` starts it with servers of its own.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Parser;
+use tests::faults::{self, Case, Report};
+
+/// Faults done to a whole fleet under load, each followed by the same checks.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// A case, or all whose names begin so; again for more. All of them where there is none
+    #[arg(long = "case")]
+    cases: Vec<String>,
+    /// What everything is drawn from; another one each time where there is none
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Goes on for so long, with random cases and seeds of their own
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Only names the cases
+    #[arg(long)]
+    list: bool,
+    /// As in `./dev test`: what takes long is shorter
+    #[arg(long)]
+    short: bool,
+    /// Prints the table in Markdown
+    #[arg(long)]
+    markdown: bool,
+    /// Where the logs of cases that failed are kept
+    #[arg(long, overrides_with = "logs", default_value_os_t = std::env::temp_dir().join("muster-faults"))]
+    logs: PathBuf,
+}
+
+/// Prints a line; a reader that went away ends nothing.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let cases = chosen(&arguments.cases)?;
+    if arguments.list {
+        for case in cases {
+            say!("{:<34} {}", case.name, case.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut reports = Vec::new();
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    for case in &cases {
+        reports.push(told(case, seed, &arguments));
+    }
+    let ends = Instant::now() + Duration::from_secs(60 * arguments.minutes.unwrap_or_default());
+    while Instant::now() < ends {
+        let case = cases[rand::random_range(0..cases.len())];
+        reports.push(told(case, u64::from(rand::random::<u32>()), &arguments));
+    }
+    say!("\n{}", faults::table(&reports, arguments.markdown));
+    let failed: Vec<&Report> = reports.iter().filter(|report| !report.is_passed()).collect();
+    for report in &failed {
+        say!("\n{} failed:\n{}", report.case.name, report.story());
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn chosen(prefixes: &[String]) -> anyhow::Result<Vec<&'static Case>> {
+    if prefixes.is_empty() {
+        return Ok(faults::all().collect());
+    }
+    let mut chosen = Vec::new();
+    for prefix in prefixes {
+        let named = faults::named(prefix);
+        if named.is_empty() {
+            bail!("there is no case '{prefix}': --list names them");
+        }
+        chosen.extend(named);
+    }
+    Ok(chosen)
+}
+
+fn told(case: &'static Case, seed: u64, arguments: &Arguments) -> Report {
+    say!("{} --seed {seed}: {}", case.name, case.about);
+    let report = faults::run(case, seed, !arguments.short, &arguments.logs);
+    let verdict = if report.is_passed() { "ok" } else { "FAILED" };
+    say!("{} --seed {seed}: {verdict} after {} s", case.name, report.took.as_secs());
+    report
+}

@@ -1,0 +1,68 @@
+//! I2: what left as events contradicts neither itself nor the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::event::{AlertChanged, CloudEvent, Transition};
+use uuid::Uuid;
+
+use crate::faults::facts::Rows;
+
+/// One event about an alert as it came: its id and its body.
+pub type Change = (String, Vec<u8>);
+
+/// I2: no event id has two contents, no (alert, revision, transition) two ids, no alert is opened twice, and the newest event
+/// of each alert is what its row shows. `rows`: of all tenants.
+#[must_use]
+pub fn retold(changes: &[Change], rows: &[&Rows]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
+    for (id, body) in changes {
+        if *bodies.entry(id).or_insert(body) != body {
+            wrong.push(format!("the event {id} has two contents"));
+        }
+    }
+    let mut of_alert: BTreeMap<Uuid, Vec<AlertChanged>> = BTreeMap::new();
+    for (id, body) in bodies {
+        match serde_json::from_slice::<CloudEvent<AlertChanged>>(body) {
+            Ok(event) => of_alert.entry(event.data.alert_id).or_default().push(event.data),
+            Err(error) => wrong.push(format!("the event {id} cannot be read: {error}")),
+        }
+    }
+    for (alert, events) in &of_alert {
+        wrong.extend(twice(events).into_iter().map(|why| format!("events of {alert}: {why}")));
+    }
+    for row in rows.iter().flat_map(|rows| rows.values()) {
+        let newest = of_alert.get(&row.alert_id).into_iter().flatten().max_by_key(|event| event.rev);
+        match newest {
+            None => wrong.push(format!("no event told of {row:?}")),
+            Some(event) if (event.rev, &event.status) != (row.rev, &row.status) => {
+                wrong.push(format!("the newest event says {} at {}: {row:?}", event.status, event.rev));
+            }
+            Some(_) => {}
+        }
+    }
+    let shown: BTreeSet<Uuid> = rows.iter().flat_map(|rows| rows.values()).map(|row| row.alert_id).collect();
+    let strange = of_alert.keys().filter(|alert| !shown.contains(*alert));
+    wrong.extend(strange.map(|alert| format!("events tell of {alert}, which is no row")));
+    wrong
+}
+
+/// What is said twice of one alert.
+fn twice(events: &[AlertChanged]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut changes = BTreeSet::new();
+    let mut states: BTreeMap<i64, &str> = BTreeMap::new();
+    for event in events {
+        if !changes.insert((event.rev, event.transition)) {
+            wrong.push(format!("two ids for {} at {}", event.transition.as_str(), event.rev));
+        }
+        if states.insert(event.rev, &event.status).is_some_and(|state| state != event.status) {
+            wrong.push(format!("two states at {}", event.rev));
+        }
+    }
+    let opened = events.iter().filter(|event| event.transition == Transition::Opened).count();
+    if opened > 1 {
+        wrong.push(format!("opened {opened} times"));
+    }
+    wrong
+}

@@ -1,0 +1,218 @@
+//! Each check fails where it must: on forged data, which differs from sound data in one thing.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use contract::event::{AlertChanged, CloudEvent, Data as _, Transition};
+use uuid::Uuid;
+
+use super::*;
+use crate::faults::{Answered, Fact, Seen};
+use crate::otlp::{ReceivedLink, ReceivedSpan};
+
+fn at(minute: i64) -> DateTime<Utc> {
+    DateTime::<Utc>::from_timestamp(1_764_000_000, 0).unwrap() + TimeDelta::minutes(minute)
+}
+
+/// Alert 1 is open, alert 2 of the same key is over; both were told.
+fn sound() -> (Facts, Rows) {
+    let fact = |minute, is_open, resolved| Fact {
+        agent_id: "agent".to_owned(),
+        at: at(minute),
+        severity: "critical",
+        is_open,
+        opened: Answered::Taken,
+        resolved,
+    };
+    let row = |number: u128, status: &str| Seen {
+        alert_id: Uuid::from_u128(number),
+        agent_id: Some("agent".to_owned()),
+        at: Some(at(number as i64)),
+        severity: "critical".to_owned(),
+        status: status.to_owned(),
+        dedup_key: Some("key".to_owned()),
+        occurrence_count: number as i32,
+        rev: number as i64,
+    };
+    let facts = [("1", fact(1, true, Answered::Unsent)), ("2", fact(2, false, Answered::Taken))];
+    let rows = [("1", row(1, "active")), ("2", row(2, "resolved"))];
+    (facts.map(|(n, fact)| (n.to_owned(), fact)).into(), rows.map(|(n, row)| (n.to_owned(), row)).into())
+}
+
+fn forge(rows: &Rows, number: &str, change: impl FnOnce(&mut Seen)) -> Rows {
+    let mut forged = rows.clone();
+    change(forged.get_mut(number).unwrap());
+    forged
+}
+
+#[test]
+fn sound_rows_have_no_findings() {
+    let (facts, rows) = sound();
+    for check in [lost, unsaid, untrue, foreign] {
+        assert_eq!(check(&facts, &rows), Vec::<String>::new());
+    }
+    assert_eq!(miscounted(&rows), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_row_a_lost_resolve_and_another_alert_under_the_number_are_found() {
+    let (facts, rows) = sound();
+    assert_eq!(lost(&facts, &BTreeMap::new()).len(), 2);
+    assert_eq!(lost(&facts, &forge(&rows, "2", |row| row.status = "active".to_owned())).len(), 1);
+    assert_eq!(lost(&facts, &forge(&rows, "1", |row| row.at = Some(at(9)))).len(), 1);
+}
+
+#[test]
+fn what_was_not_answered_may_have_come_or_not() {
+    let (mut facts, mut rows) = sound();
+    facts.get_mut("1").unwrap().opened = Answered::Perhaps;
+    facts.get_mut("2").unwrap().resolved = Answered::Perhaps;
+    assert!(lost(&facts, &rows).is_empty() && unsaid(&facts, &rows).is_empty());
+    rows.remove("1");
+    rows.get_mut("2").unwrap().status = "active".to_owned();
+    assert!(lost(&facts, &rows).is_empty());
+}
+
+#[test]
+fn a_resolve_that_nobody_said_is_found() {
+    let (facts, rows) = sound();
+    assert_eq!(unsaid(&facts, &forge(&rows, "1", |row| row.status = "resolved".to_owned())).len(), 1);
+}
+
+#[test]
+fn an_occurrence_that_is_counted_twice_is_found() {
+    let (_, rows) = sound();
+    assert_eq!(miscounted(&forge(&rows, "2", |row| row.occurrence_count = 3)).len(), 1);
+    assert_eq!(miscounted(&forge(&rows, "2", |row| row.occurrence_count = 1)).len(), 1);
+}
+
+#[test]
+fn rows_that_are_not_what_the_server_is_are_found() {
+    let (facts, rows) = sound();
+    assert_eq!(untrue(&facts, &BTreeMap::new()).len(), 1, "what is over may be unknown");
+    assert_eq!(untrue(&facts, &forge(&rows, "1", |row| row.status = "resolved".to_owned())).len(), 1);
+    assert_eq!(untrue(&facts, &forge(&rows, "2", |row| row.status = "active".to_owned())).len(), 1);
+    assert_eq!(untrue(&facts, &forge(&rows, "1", |row| row.severity = "minor".to_owned())).len(), 1);
+    let mut nobodys = rows.clone();
+    nobodys.insert("3".to_owned(), rows["1"].clone());
+    assert_eq!(untrue(&facts, &nobodys).len(), 1);
+}
+
+#[test]
+fn a_row_of_another_tenant_is_found() {
+    let (facts, rows) = sound();
+    assert_eq!(foreign(&facts, &forge(&rows, "1", |row| row.agent_id = Some("its agent".to_owned()))).len(), 1);
+    assert_eq!(foreign(&facts, &forge(&rows, "1", |row| row.at = Some(at(9)))).len(), 1);
+    assert_eq!(foreign(&BTreeMap::new(), &rows).len(), 2);
+}
+
+#[test]
+fn a_secret_in_a_line_is_found_with_its_place() {
+    let secrets = [("the key", "CANARY".to_owned())];
+    let told = told_secrets(&secrets, [("a log", "all is well"), ("a span", "key=CANARY")].into_iter());
+    assert_eq!(told, ["the key stands in a span: key=CANARY"]);
+}
+
+/// The opening of alert 1 and the resolve of alert 2, as the rows show them.
+fn changes() -> Vec<AlertChanged> {
+    let change = |number: u128, transition, status: &str| AlertChanged {
+        tenant: Uuid::nil(),
+        alert_id: Uuid::from_u128(number),
+        integration_id: Uuid::nil(),
+        rev: number as i64,
+        transition,
+        agent_id: "agent".to_owned(),
+        asset_id: None,
+        severity: "critical".to_owned(),
+        status: status.to_owned(),
+        dedup_key: None,
+        occurrence_count: 1,
+        triggered_at: None,
+        resolved_at: None,
+    };
+    vec![change(1, Transition::Opened, "active"), change(2, Transition::Resolved, "resolved")]
+}
+
+fn sent(change: AlertChanged, id: &str) -> Change {
+    let event = CloudEvent {
+        specversion: "1.0".to_owned(),
+        id: id.to_owned(),
+        source: "/".to_owned(),
+        event_type: change.event_type().to_owned(),
+        subject: change.subject(),
+        time: at(0),
+        datacontenttype: "application/json".to_owned(),
+        tenant: change.tenant,
+        rev: None,
+        traceparent: None,
+        data: change,
+    };
+    (id.to_owned(), serde_json::to_vec(&event).unwrap())
+}
+
+#[test]
+fn sound_events_have_no_findings_however_often_they_come() {
+    let (_, rows) = sound();
+    let [one, other]: [Change; 2] =
+        changes().into_iter().zip(["a", "b"]).map(|(it, id)| sent(it, id)).collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(retold(&[one.clone(), other, one], &[&rows]), Vec::<String>::new());
+}
+
+#[test]
+fn events_that_contradict_themselves_or_the_rows_are_found() {
+    let (_, rows) = sound();
+    let [one, other]: [AlertChanged; 2] = changes().try_into().unwrap();
+    let forged = |change: &dyn Fn(&mut AlertChanged), id: &str| {
+        let mut forged = one.clone();
+        change(&mut forged);
+        retold(&[sent(one.clone(), "a"), sent(other.clone(), "b"), sent(forged, id)], &[&rows])
+    };
+    assert_eq!(forged(&|change| change.severity = "minor".to_owned(), "a"), ["the event a has two contents"]);
+    assert!(forged(&|_| (), "c")[0].contains("two ids for opened at 1"));
+    assert!(forged(&|change| change.rev = 0, "c")[0].contains("opened 2 times"));
+    assert!(
+        forged(&|change| (change.rev, change.transition) = (3, Transition::Updated), "c")[0].contains("newest event")
+    );
+    assert!(forged(&|change| change.alert_id = Uuid::max(), "c")[0].contains("is no row"));
+    assert!(retold(&[sent(one.clone(), "a")], &[&rows])[0].contains("no event told of"));
+    assert!(retold(&[("a".to_owned(), b"{}".to_vec())], &[])[0].contains("cannot be read"));
+}
+
+/// A webhook's trace, whose message was the second of its batch.
+fn trace() -> Vec<ReceivedSpan> {
+    let span = |name: &str, trace: &str, id: &str, parent: Option<&str>| ReceivedSpan {
+        trace_id: trace.to_owned(),
+        span_id: id.to_owned(),
+        parent_span_id: parent.map(str::to_owned),
+        name: name.to_owned(),
+        kind: "internal",
+        service: "a program".to_owned(),
+        attributes: BTreeMap::new(),
+        links: Vec::new(),
+        failed: false,
+        time_ns: (1, 2),
+    };
+    let mut request = span("POST /api/webhooks/tacticalrmm", "t", "1", None);
+    request.attributes.insert("http.response.status_code".to_owned(), "202".to_owned());
+    let mut flush = span("flush alert.observed.v1", "other", "5", Some("4"));
+    flush.links = vec![ReceivedLink { trace_id: "t".to_owned(), span_id: "3".to_owned() }];
+    vec![
+        request,
+        span("send muster.work", "t", "2", Some("1")),
+        span("process alert-worker.main", "t", "3", Some("2")),
+        flush,
+        span("INSERT rmm_alerts", "other", "6", Some("5")),
+    ]
+}
+
+#[test]
+fn a_trace_that_lacks_any_of_its_spans_is_found() {
+    let (whole, traces) = (trace(), ["t".to_owned()]);
+    assert_eq!(accepted(&whole), [(2, "t".to_owned())]);
+    assert_eq!(broken_traces(&whole, &traces), Vec::<String>::new());
+    for place in 0..whole.len() {
+        let mut broken = whole.clone();
+        broken.remove(place);
+        assert_eq!(broken_traces(&broken, &traces).len(), 1, "without {}", whole[place].name);
+    }
+}

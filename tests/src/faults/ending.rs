@@ -1,0 +1,261 @@
+//! The end of a trial: the load ends, the fleet comes to rest, and everything is compared.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use sqlx::PgPool;
+use url::Url;
+use uuid::Uuid;
+
+use super::checks::{self, Change};
+use super::facts::{self, Rows};
+use super::trial::EVENTS;
+use super::{Outcome, Side, Trial};
+use crate::DEADLINE;
+use crate::fleet::{PEPPER, VAULT_KEY};
+use crate::simulator::key;
+
+/// Webhooks of each server after everything else: whatever was done, the fleet goes on.
+const LAST_WORDS: u64 = 5;
+/// Traces that are looked at.
+const TRACES_MAX: usize = 40;
+/// Between two looks at the spans.
+const SPANS_STEP: Duration = Duration::from_millis(200);
+/// Passwords that are shorter stand in logs by chance.
+const SECRET_CHARS_MIN: usize = 8;
+
+impl Trial {
+    /// Ends the load, waits until the fleet has nothing left to do, checks every invariant, and ends the fleet.
+    ///
+    /// # Panics
+    /// If the fleet does not come to rest, or leaves messages behind (I4).
+    pub async fn finish(mut self) -> Outcome {
+        if let Some(load) = self.load.take() {
+            load.end().await;
+        }
+        for side in &self.sides {
+            side.until_answered().await;
+        }
+        let calm_ns = now_ns();
+        self.last_words().await;
+        let mut outcome = Outcome { slowest: self.slowest, ..Outcome::default() };
+        let lost = self.webhooks(&mut outcome).await;
+        self.fleet.until_idle().await;
+        self.polls(&mut outcome).await;
+        self.events(&mut outcome).await;
+        self.parked(&mut outcome).await;
+        outcome.note("I8", self.traces(calm_ns).await);
+        let mut texts = self.answers().await;
+        texts.extend(parked_texts(&self.sql).await);
+        let secrets = self.secrets();
+        let Self { ground, sides, fleet, receiver, sql, .. } = self;
+        sql.close().await;
+        drop(sides);
+        // I4: it panics where something is left
+        drop(fleet);
+        let spans = receiver.spans();
+        texts.extend(spans.iter().map(|span| (format!("span {}", span.name), format!("{:?}", span.attributes))));
+        let texts = texts.iter().map(|(place, text)| (place.as_str(), text.as_str()));
+        outcome.note("I7", checks::told_secrets(&secrets, texts));
+        outcome.note("I7", told_in_logs(&secrets, &ground.logs));
+        outcome.reflected = outcome.taken.saturating_sub(lost);
+        outcome
+    }
+
+    /// A few webhooks that must be taken.
+    async fn last_words(&self) {
+        for side in &self.sides {
+            let before = side.control().webhook_count();
+            side.control().storm(LAST_WORDS);
+            side.until_answered().await;
+            let said = side.control().webhooks_after(before, usize::MAX);
+            let refused: Vec<_> = said.iter().filter(|webhook| webhook.status != Some(202)).collect();
+            assert!(refused.is_empty(), "the fleet takes no webhooks any more: {refused:#?}");
+        }
+    }
+
+    /// I1 and I6; how many effects are lost.
+    async fn webhooks(&self, outcome: &mut Outcome) -> u64 {
+        let mut lost = 0;
+        for side in &self.sides {
+            let (sent, taken) = facts::counts(&side.control());
+            outcome.sent += sent;
+            outcome.taken += taken;
+            let facts = side.facts();
+            // what is lost is reported, and does not end the trial
+            let waiting = async {
+                while !checks::lost(&facts, &self.rows(side).await).is_empty() {
+                    pause().await
+                }
+            };
+            let _ = tokio::time::timeout(DEADLINE * 3, waiting).await;
+            let rows = self.rows(side).await;
+            let missing = checks::lost(&facts, &rows);
+            lost += missing.len() as u64;
+            outcome.note("I1", missing);
+            outcome.note("I1", checks::unsaid(&facts, &rows));
+            outcome.note("I1", checks::miscounted(&rows));
+            outcome.note("I6", checks::foreign(&facts, &rows));
+        }
+        lost
+    }
+
+    /// I3, and I6 once more: nothing may have come by the poll.
+    async fn polls(&self, outcome: &mut Outcome) {
+        for side in &self.sides {
+            side.reconcile(&self.fleet).await;
+        }
+        self.fleet.until_idle().await;
+        for side in &self.sides {
+            let (facts, rows) = (side.facts(), self.rows(side).await);
+            outcome.note("I3", checks::untrue(&facts, &rows));
+            outcome.note("I3", checks::miscounted(&rows));
+            outcome.note("I6", checks::foreign(&facts, &rows));
+        }
+        let mut known: Vec<Uuid> = self.sides.iter().map(|side| side.tenant).collect();
+        known.push(self.fleet.connection().tenant);
+        outcome.note("I6", strangers(&self.sql, &known).await);
+    }
+
+    /// I2.
+    async fn events(&self, outcome: &mut Outcome) {
+        let came = self.fleet.amqp().get_all(EVENTS).await;
+        let changes: Vec<Change> = came.into_iter().map(|got| (got.message_id(), got.body)).collect();
+        let rows = [self.rows(&self.sides[0]).await, self.rows(&self.sides[1]).await];
+        let retold = checks::retold(&changes, &rows.each_ref());
+        outcome.duplicated = retold.len() as u64;
+        outcome.note("I2", retold);
+    }
+
+    /// I4, as far as it is more than empty queues.
+    async fn parked(&self, outcome: &mut Outcome) {
+        let count = store::parked::count(&self.fleet.store()).await.expect("the database answers");
+        if count != self.parked {
+            let rows = store::parked::list(&self.fleet.store(), 5).await.expect("the database answers");
+            outcome.note("I4", vec![format!("{count} messages are parked, {} were planted: {rows:#?}", self.parked)]);
+        }
+    }
+
+    /// I8. Where processes were killed, their last spans are gone: then only what came in the calm afterwards is looked at.
+    async fn traces(&self, calm_ns: u64) -> Vec<String> {
+        let looked = async || {
+            let spans = self.receiver.spans();
+            let mut accepted = checks::accepted(&spans);
+            accepted.retain(|(ended_ns, _)| !self.are_spans_lost || *ended_ns > calm_ns);
+            accepted.shuffle(&mut StdRng::seed_from_u64(self.ground.seed));
+            let traces: Vec<String> = accepted.into_iter().map(|(_, trace)| trace).take(TRACES_MAX).collect();
+            match traces.len() as u64 {
+                // the last words at least
+                few if few < LAST_WORDS => vec![format!("only {few} webhooks have a trace")],
+                _ => checks::broken_traces(&spans, &traces),
+            }
+        };
+        let whole = async {
+            while !looked().await.is_empty() {
+                tokio::time::sleep(SPANS_STEP).await
+            }
+        };
+        match tokio::time::timeout(DEADLINE, whole).await {
+            Ok(()) => Vec::new(),
+            Err(_) => looked().await,
+        }
+    }
+
+    async fn rows(&self, side: &Side) -> Rows {
+        side.rows(&self.sql).await.unwrap_or_else(|error| panic!("read the rows of tenant {}: {error}", side.name))
+    }
+
+    /// What the gateway says to strangers and to nonsense.
+    async fn answers(&self) -> Vec<(String, String)> {
+        let (side, mut answers) = (&self.sides[0], Vec::new());
+        let url = contract::webhook::url(&format!("http://{}", self.gateway.address()), side.tenant);
+        for (secret, body) in [(side.secret.as_str(), "not JSON"), (&self.sides[1].secret, "{}"), (&side.secret, "{}")]
+        {
+            let sent =
+                reqwest::Client::new().post(&url).header(contract::webhook::HEADER, secret).body(body).send().await;
+            let answer = sent.expect("the gateway answers");
+            let status = answer.status();
+            answers.push((format!("the answer {status}"), answer.text().await.unwrap_or_default()));
+        }
+        answers
+    }
+
+    /// Everything that must stand nowhere.
+    fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut secrets = vec![
+            ("the vault's key", VAULT_KEY.to_owned()),
+            ("the pepper", PEPPER.to_owned()),
+            ("the API key", key::SYNC.to_owned()),
+            ("the broker's password", "guest:guest".to_owned()),
+        ];
+        secrets.extend(self.sides.iter().map(|side| ("a webhook's secret", side.secret.clone())));
+        let url = Url::parse(self.fleet.database().url()).expect("it is a URL");
+        let password = url.password().filter(|password| password.len() >= SECRET_CHARS_MIN);
+        secrets.extend(password.map(|password| ("the database's password", password.to_owned())));
+        secrets
+    }
+}
+
+impl Outcome {
+    /// Notes what breaks an invariant.
+    fn note(&mut self, invariant: &str, findings: Vec<String>) {
+        self.findings.extend(findings.into_iter().map(|finding| format!("{invariant}: {finding}")));
+    }
+}
+
+async fn pause() {
+    tokio::time::sleep(SPANS_STEP).await;
+}
+
+fn now_ns() -> u64 {
+    let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
+    u64::try_from(now).unwrap_or_default()
+}
+
+/// I6: rows of tenants that there are not, and rows that lead to another tenant's.
+async fn strangers(sql: &PgPool, known: &[Uuid]) -> Vec<String> {
+    let tables = "select format('%I.%I', table_schema, table_name) from information_schema.columns
+                  where column_name = 'tenant' and table_schema in ('public', 'muster')";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(sql).await.expect("the database answers");
+    let mut wrong = Vec::new();
+    for table in tables {
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table} where tenant <> all ($1)"));
+        let count: i64 = sqlx::query_scalar(count).bind(known).fetch_one(sql).await.expect("the database answers");
+        if count > 0 {
+            wrong.push(format!("{table} has {count} rows of no tenant"));
+        }
+    }
+    let crossed = "select count(*) from rmm_alerts a left join rmm_integrations i using (tenant, integration_id)
+                   where i.integration_id is null";
+    let crossed: i64 = sqlx::query_scalar(crossed).fetch_one(sql).await.expect("the database answers");
+    if crossed > 0 {
+        wrong.push(format!("{crossed} alerts lead to another tenant's connection"));
+    }
+    wrong
+}
+
+/// Parked messages with their bodies as text.
+async fn parked_texts(sql: &PgPool) -> Vec<(String, String)> {
+    let rows = "select parked::text || ' ' || encode(body, 'escape') from muster.parked";
+    let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(sql).await.expect("the database answers");
+    rows.into_iter().map(|row| ("a parked message".to_owned(), row)).collect()
+}
+
+/// I7 of the programs' logs, line by line: they are long.
+fn told_in_logs(secrets: &[(&str, String)], folder: &Path) -> Vec<String> {
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = format!("the log {}", entry.file_name().to_string_lossy());
+        let file = File::open(entry.path()).unwrap_or_else(|error| panic!("open {name}: {error}"));
+        for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            told.extend(checks::told_secrets(secrets, [(name.as_str(), line.as_ref())].into_iter()));
+        }
+    }
+    told
+}

@@ -1,0 +1,145 @@
+//! What is true of the alerts of one server, what its webhooks were answered, and what a reader of Postgres sees.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use crate::simulator::{AlertTruth, Control, Severity};
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// There is none, or it was not sent yet.
+    Unsent,
+    /// 2xx.
+    Taken,
+    /// Refused, or nobody knows: it may have arrived.
+    Perhaps,
+}
+
+/// One alert as it truly is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// Tactical's agent.
+    pub agent_id: String,
+    /// When it opened.
+    pub at: DateTime<Utc>,
+    /// AlgaPSA's word for how bad it is now.
+    pub severity: &'static str,
+    /// Whether it is open now.
+    pub is_open: bool,
+    /// The webhook that told that it opened.
+    pub opened: Answered,
+    /// The webhook that told that it is over.
+    pub resolved: Answered,
+}
+
+impl Fact {
+    /// Whether a webhook of it was answered 2xx.
+    pub(super) fn was_taken(&self) -> bool {
+        self.opened == Answered::Taken || self.resolved == Answered::Taken
+    }
+}
+
+/// The facts of a server by Tactical's number of the alert.
+pub type Facts = BTreeMap<String, Fact>;
+/// What Postgres shows of a tenant, by the same number.
+pub type Rows = BTreeMap<String, Seen>;
+
+/// What a reader of Postgres sees of one alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Ours.
+    pub alert_id: Uuid,
+    /// Tactical's agent.
+    pub agent_id: Option<String>,
+    /// When it opened.
+    pub at: Option<DateTime<Utc>>,
+    /// AlgaPSA's word.
+    pub severity: String,
+    /// `active`, `acknowledged`, `suppressed`, `resolved`.
+    pub status: String,
+    /// What openings are counted by.
+    pub dedup_key: Option<String>,
+    /// Its place among the openings of that key.
+    pub occurrence_count: i32,
+    /// At which it was opened, changed, resolved or reopened last.
+    pub rev: i64,
+}
+
+/// The webhooks of a server: how many were sent, and how many were answered 2xx.
+pub(super) fn counts(control: &Control) -> (u64, u64) {
+    let webhooks = control.webhooks();
+    let taken = webhooks.iter().filter(|webhook| is_taken(webhook.status)).count();
+    (webhooks.len() as u64, taken as u64)
+}
+
+fn is_taken(status: Option<u16>) -> bool {
+    status.is_some_and(|status| (200..300).contains(&status))
+}
+
+/// Everything that is true of a server now. What was before it was replaced is not looked at.
+pub(super) fn facts(control: &Control) -> Facts {
+    // the alerts last: what opens in between has no webhook here, and is not said to have one
+    let answers: BTreeMap<u64, Answered> = (control.webhooks().into_iter())
+        .map(|webhook| {
+            let answered = match (webhook.finished_at, is_taken(webhook.status)) {
+                (_, true) => Answered::Taken,
+                _ => Answered::Perhaps,
+            };
+            (webhook.sequence, answered)
+        })
+        .collect();
+    let alerts = control.alerts();
+    let newest = alerts.iter().map(|truth| truth.generation).max();
+    let answer = |sequence: Option<u64>| {
+        let known = sequence.map(|sequence| answers.get(&sequence).copied().unwrap_or(Answered::Perhaps));
+        known.unwrap_or(Answered::Unsent)
+    };
+    let fact = |truth: AlertTruth| {
+        let fact = Fact {
+            agent_id: truth.agent_id.unwrap_or_default(),
+            at: truth.alert_time,
+            severity: word(truth.severity),
+            is_open: truth.resolved_on.is_none() && truth.deleted_at.is_none(),
+            opened: answer(truth.failure_sequence),
+            resolved: answer(truth.resolved_sequence),
+        };
+        (truth.alert_id.to_string(), fact)
+    };
+    alerts.into_iter().filter(|truth| Some(truth.generation) == newest).map(fact).collect()
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "critical",
+        Severity::Warning => "moderate",
+        Severity::Info => "minor",
+    }
+}
+
+/// What Postgres shows of a tenant now; `Err` while it does not answer.
+pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
+    let query =
+        "select r.external_alert_id, alert_id, r.external_device_id, r.triggered_at, r.severity, r.status, r.dedup_key,
+                        r.occurrence_count, greatest(s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev)
+                 from rmm_alerts r join muster.alert_state s using (tenant, alert_id)
+                 where tenant = $1 and r.external_alert_id not like 'was:%'";
+    let rows = sqlx::query(query).bind(tenant).fetch_all(sql).await.map_err(|error| error.to_string())?;
+    let rows = rows.into_iter().map(|row| {
+        let seen = Seen {
+            alert_id: row.get(1),
+            agent_id: row.get(2),
+            at: row.get(3),
+            severity: row.get(4),
+            status: row.get(5),
+            dedup_key: row.get(6),
+            occurrence_count: row.get(7),
+            rev: row.get(8),
+        };
+        (row.get(0), seen)
+    });
+    Ok(rows.collect())
+}

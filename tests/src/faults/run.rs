@@ -1,0 +1,39 @@
+//! Runs one case on a thread and a runtime of its own: a panic in it is a row that failed, and nothing else.
+
+use std::any::Any;
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Case, Ground, Report};
+
+/// Runs a case. Its programs' logs go to a folder below `logs`, which is removed where nothing is wrong.
+///
+/// # Panics
+/// If the folder, the thread or the runtime cannot be made.
+#[must_use]
+pub fn run(case: &'static Case, seed: u64, is_long: bool, logs: &Path) -> Report {
+    let folder = logs.join(format!("{}-{seed}", case.name));
+    // what an earlier run of the same name left says nothing of this one
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("make {}: {error}", folder.display()));
+    let ground = Ground { seed, is_long, logs: folder.clone() };
+    let began = Instant::now();
+    let acting = std::thread::Builder::new().name(case.name.to_owned()).spawn(move || {
+        // two threads beside this one: the fleet's end blocks, and the proxies that its programs hang on must go on
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a process can have a runtime").block_on((case.act)(ground))
+    });
+    let outcome = acting.expect("a process can start a thread").join().map_err(said);
+    let report = Report { case, seed, is_long, outcome, took: began.elapsed(), logs: folder };
+    if report.is_passed() {
+        let _ = std::fs::remove_dir_all(&report.logs);
+    }
+    report
+}
+
+/// What a panic said.
+fn said(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "it panicked without a text".to_owned())
+}

@@ -1,0 +1,146 @@
+//! One tenant of a trial with a Tactical of its own.
+
+use std::time::Duration;
+
+use connection::Connections;
+use secrecy::SecretString;
+use sqlx::PgPool;
+use store::connection::{AuthMode, DeviceSource, Save};
+use store::run::{self, Kind, RunView, State};
+use store::tenant::{self, NewConnection};
+use store::{secret, testing};
+use uuid::Uuid;
+
+use super::checks;
+use super::facts::{self, Facts, Rows};
+use crate::fleet::{PEPPER, tactical_config, vault};
+use crate::simulator::{Control, Simulator, SimulatorConfig, WebhookSettings, key};
+use crate::{DEADLINE, Fleet, until};
+
+/// Agents of each server; a storm makes use of the first ten.
+const AGENTS: u32 = 20;
+/// Webhooks under way at once. Tactical sends one by one, and then a fault would stop the load.
+const LANES: usize = 4;
+
+/// A tenant and its server.
+#[derive(Debug)]
+pub struct Side {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// Its connection.
+    pub integration_id: Uuid,
+    /// Its webhook's secret.
+    pub secret: String,
+    /// For messages: `A`, `B`.
+    pub(super) name: &'static str,
+    simulator: Simulator,
+}
+
+impl Side {
+    /// A new tenant on a fleet, connected, with one look at its empty list of alerts behind it: what comes is told by events.
+    /// Its webhooks go to `gateway_url`.
+    pub(super) async fn start(fleet: &Fleet, name: &'static str, seed: u64, gateway_url: &str) -> Self {
+        let (tenant, secret) = (Uuid::new_v4(), store::hook::generate_secret());
+        let new = NewConnection {
+            tenant,
+            client_name: "A client".to_owned(),
+            instance_url: None,
+            digest: Some(store::hook::digest(PEPPER.as_bytes(), &secret)),
+            grace: Duration::ZERO,
+        };
+        let connected = tenant::connect(&fleet.store(), &new, "a trial").await.expect("the database takes a tenant");
+        let target = contract::webhook::url(gateway_url, tenant);
+        let simulator = Simulator::start(SimulatorConfig {
+            agents: AGENTS,
+            online_percent: 100,
+            clients: 4,
+            seed,
+            webhook: Some(WebhookSettings::muster(&target, &secret)),
+            ..SimulatorConfig::default()
+        });
+        let simulator = simulator.await.expect("a simulator takes a free port");
+        simulator.control().send_in_parallel(LANES);
+        let side = Self { tenant, integration_id: connected.integration_id, secret, name, simulator };
+        side.connect(fleet).await;
+        side.reconcile(fleet).await;
+        side
+    }
+
+    /// The world behind it.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.simulator.control()
+    }
+
+    async fn connect(&self, fleet: &Fleet) {
+        let sealed = connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(key::SYNC));
+        let save = Save {
+            tenant: self.tenant,
+            instance_url: Some(self.simulator.base_url()),
+            auth_mode: Some(AuthMode::ApiKey),
+            device_source: Some(DeviceSource::Classic),
+            secrets: vec![(secret::API_KEY, Some(sealed))],
+        };
+        let saved = store::connection::save(&fleet.store(), &save, &testing::entry("test")).await;
+        saved.expect("the settings can be saved");
+        let connections = Connections::new(fleet.store(), vault(), tactical_config());
+        let report = connections.test(self.tenant, None, "a trial").await.expect("the database answers");
+        assert!(report.is_ok(), "the connection does not work: {report:?}");
+    }
+
+    /// Asks for a run; the one that is open already where there is one.
+    ///
+    /// # Panics
+    /// If the connection is not active.
+    pub async fn start_run(&self, fleet: &Fleet, kind: Kind) -> Uuid {
+        let by = testing::entry("test");
+        let started = run::start(&fleet.store(), self.tenant, self.integration_id, kind, "a trial", &by).await;
+        started.expect("an active connection takes a run").run_id
+    }
+
+    /// Waits for the end of a run.
+    ///
+    /// # Panics
+    /// If it does not come.
+    pub async fn ended(&self, fleet: &Fleet, run_id: Uuid) -> RunView {
+        until(DEADLINE * 3, async || {
+            let found = run::get(&fleet.store(), self.tenant, run_id).await.map_err(|error| error.to_string())?;
+            let (run, parts) = found.ok_or("there is no such run")?;
+            if run.state.is_ended() { Ok(run) } else { Err(format!("{run:?} {parts:?}")) }
+        })
+        .await
+    }
+
+    /// Polls the alerts once (`sync alerts`); it must complete.
+    pub(super) async fn reconcile(&self, fleet: &Fleet) {
+        let run_id = self.start_run(fleet, Kind::Alerts).await;
+        let run = self.ended(fleet, run_id).await;
+        assert_eq!((run.state, run.error.as_deref()), (State::Completed, None), "tenant {}: the poll", self.name);
+    }
+
+    /// Every webhook that was caused so far is answered or given up.
+    pub(super) async fn until_answered(&self) {
+        let is_over = self.control().webhooks_finished(DEADLINE * 6).await;
+        assert!(is_over, "tenant {}: webhooks are still under way", self.name);
+    }
+
+    /// What is true now.
+    pub(super) fn facts(&self) -> Facts {
+        facts::facts(&self.control())
+    }
+
+    /// What Postgres shows.
+    pub(super) async fn rows(&self, sql: &PgPool) -> Result<Rows, String> {
+        facts::rows(sql, self.tenant).await
+    }
+
+    /// Waits until everything of these facts that was answered 2xx is reflected.
+    pub(super) async fn until_reflected(&self, sql: &PgPool, facts: &Facts) {
+        until(DEADLINE * 6, async || {
+            let lost = checks::lost(facts, &self.rows(sql).await?);
+            let few: Vec<String> = lost.iter().take(5).cloned().collect();
+            if lost.is_empty() { Ok(()) } else { Err(format!("I1: {} are lost: {few:#?}", lost.len())) }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,257 @@
+//! What a case works with: a fleet with two tenants under load, everything that is needed to harm it, and its judge.
+
+use std::time::{Duration, Instant};
+
+use contract::topology;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use super::load::Load;
+use super::{Ground, Side};
+use crate::fleet::Builder;
+use crate::otlp::OtlpReceiver;
+use crate::process::Process;
+use crate::proxy::Fault;
+use crate::{DEADLINE, Fleet, Proxy, until};
+
+/// Everything of ours in detail: what a log should not tell, it tells there.
+const FILTER: &str = "info,lapin=off,sqlx=warn,tactical=debug,connection=debug,store=debug,vault=debug,ingest_gateway=debug,\
+                      alert_worker=debug,sync_worker=debug,inventory_worker=debug,worker=debug,broker=debug,listener=debug";
+/// A batch of spans leaves after so long, so that a kill takes few of them along.
+const SPANS_DELAY_MS: u32 = 50;
+/// What a dead worker has claimed of the outbox is another one's after so long.
+const RELAY_LEASE_MS: u32 = 1_000;
+/// Receives every event about alerts.
+pub(super) const EVENTS: &str = "trial.events";
+
+/// A fleet that is being tried.
+#[derive(Debug)]
+pub struct Trial {
+    pub(super) ground: Ground,
+    pub(super) load: Option<Load>,
+    // before the fleet: whoever sends ends before whoever receives
+    pub(super) sides: [Side; 2],
+    pub(super) fleet: Fleet,
+    pub(super) gateway: Proxy,
+    pub(super) receiver: OtlpReceiver,
+    pub(super) sql: PgPool,
+    pub(super) slowest: Option<Duration>,
+    pub(super) are_spans_lost: bool,
+    pub(super) parked: u64,
+}
+
+/// What came of a trial.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Webhooks that the servers sent.
+    pub sent: u64,
+    /// Those that were answered 2xx.
+    pub taken: u64,
+    /// Those whose effect Postgres shows.
+    pub reflected: u64,
+    /// Effects that came twice.
+    pub duplicated: u64,
+    /// From the end of a fault until everything answered 2xx by then was reflected; None where nothing was measured.
+    pub slowest: Option<Duration>,
+    /// What is wrong, each with the invariant that it breaks.
+    pub findings: Vec<String>,
+}
+
+/// An alert worker that reaches its servers through proxies of its own: its connections can be held where nobody else's are.
+#[derive(Debug)]
+pub struct Victim {
+    /// Its place in [`Fleet::worker`].
+    pub place: usize,
+    /// Between it and RabbitMQ.
+    pub amqp: Proxy,
+    /// Between it and Postgres.
+    pub database: Proxy,
+}
+
+impl Victim {
+    /// Lets everything pass again, on new connections only: what was held is lost.
+    pub fn let_go(&self) {
+        for proxy in [&self.amqp, &self.database] {
+            proxy.cut();
+            proxy.set(Fault::NONE);
+        }
+    }
+}
+
+impl Trial {
+    /// Starts a fleet with two tenants. It has a gateway; workers and the rest are the case's to say. One alert
+    /// worker at least must be there, for both servers are polled once.
+    ///
+    /// # Panics
+    /// If something does not start.
+    pub async fn start(ground: Ground, fleet: Builder) -> Self {
+        let receiver = OtlpReceiver::start();
+        let fleet = fleet
+            .logs(ground.logs.clone())
+            .unless_set("MUSTER_OTLP_URL", receiver.url())
+            .unless_set("MUSTER_OTLP_DELAY_MS", SPANS_DELAY_MS)
+            .unless_set("MUSTER_LOG", FILTER)
+            .unless_set("MUSTER_RELAY_LEASE_MS", RELAY_LEASE_MS)
+            .start()
+            .await;
+        let gateway = Proxy::start(address(&fleet.gateway_url())).await;
+        let url = format!("http://{}", gateway.address());
+        let sql = PgPoolOptions::new().max_connections(2).acquire_timeout(DEADLINE);
+        let sql = sql.connect_lazy(fleet.database().url()).expect("it is a URL");
+        fleet.amqp().bind_queue(EVENTS, topology::EVENTS, "rmm.alert.#").await;
+        // the same numbers of alerts, other agents: whatever crosses is seen
+        let seeds = [ground.seed.wrapping_mul(2), ground.seed.wrapping_mul(2).wrapping_add(1)];
+        let (one, other) =
+            tokio::join!(Side::start(&fleet, "A", seeds[0], &url), Side::start(&fleet, "B", seeds[1], &url));
+        let (sides, load, slowest) = ([one, other], None, None);
+        Self { ground, load, sides, fleet, gateway, receiver, sql, slowest, are_spans_lost: false, parked: 0 }
+    }
+
+    /// The fleet.
+    pub fn fleet(&mut self) -> &mut Fleet {
+        &mut self.fleet
+    }
+
+    /// The two tenants.
+    #[must_use]
+    pub fn sides(&self) -> &[Side; 2] {
+        &self.sides
+    }
+
+    /// Between the servers and the gateway.
+    #[must_use]
+    pub fn gateway_proxy(&self) -> &Proxy {
+        &self.gateway
+    }
+
+    /// A pool on the database of the trial's own, for statements that only a case needs.
+    #[must_use]
+    pub fn sql(&self) -> &PgPool {
+        &self.sql
+    }
+
+    /// So many messages may lie in `muster.parked` at the end, no more and no fewer.
+    pub fn expect_parked(&mut self, count: u64) {
+        self.parked = count;
+        self.fleet.expect_parked(count);
+    }
+
+    /// Processes end in this trial by other hands than [`Trial::kill_worker`], and take spans along.
+    pub fn spans_are_lost(&mut self) {
+        self.are_spans_lost = true;
+    }
+}
+
+/// The load.
+impl Trial {
+    /// Begins it in the background: so many webhooks in a second and in all, from both servers together.
+    pub fn load(&mut self, per_second: u32, webhooks: u64) {
+        let controls = self.sides.each_ref().map(Side::control).into_iter();
+        self.load = Some(Load::start(controls, per_second.div_ceil(2), webhooks.div_ceil(2)));
+    }
+
+    /// Waits until so many webhooks were answered, whatever the answer.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub async fn under_way(&self, webhooks: usize) {
+        until(DEADLINE * 3, async || {
+            let answered = |side: &Side| {
+                let all = side.control().webhooks();
+                all.iter().filter(|webhook| webhook.finished_at.is_some()).count()
+            };
+            match self.sides.iter().map(answered).sum::<usize>() {
+                count if count >= webhooks => Ok(()),
+                count => Err(format!("{count} of {webhooks} webhooks were answered")),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until all of the load was sent and answered.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn all_sent(&mut self) {
+        if let Some(load) = self.load.take() {
+            load.all().await;
+        }
+        for side in &self.sides {
+            side.until_answered().await;
+        }
+    }
+
+    /// Waits until so many more alerts have rows, of both tenants together, than have now.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub async fn until_rows(&self, more: i64) {
+        let count = async || {
+            let counted = sqlx::query_scalar("select count(*) from rmm_alerts").fetch_one(&self.sql).await;
+            counted.map_err(|error| error.to_string())
+        };
+        let before: i64 = count().await.expect("the database answers");
+        until(DEADLINE * 3, async || match count().await? {
+            now if now - before >= more => Ok(()),
+            now => Err(format!("{} of {more} rows came", now - before)),
+        })
+        .await;
+    }
+
+    /// The fault has ended: waits until everything that was answered 2xx by now is reflected, and notes how long that took.
+    ///
+    /// # Panics
+    /// If it is lost.
+    pub async fn healed(&mut self) {
+        let began = Instant::now();
+        let facts = self.sides.each_ref().map(Side::facts);
+        for (side, facts) in self.sides.iter().zip(&facts) {
+            side.until_reflected(&self.sql, facts).await;
+        }
+        self.slowest = self.slowest.max(Some(began.elapsed()));
+    }
+}
+
+/// Harm.
+impl Trial {
+    /// `kill -9`.
+    pub fn kill_worker(&mut self, place: usize) {
+        self.are_spans_lost = true;
+        self.fleet.worker(place).kill();
+    }
+
+    /// Starts an alert worker whose connections can be held.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn add_victim(&mut self) -> Victim {
+        let (amqp, amqp_url) = Proxy::before(self.fleet.amqp().url()).await;
+        let (database, database_url) = Proxy::before(self.fleet.database().url()).await;
+        let own = [("MUSTER_AMQP_URL", amqp_url.as_str()), ("MUSTER_DATABASE_URL", database_url.as_str())];
+        let place = self.fleet.add_worker_with(&own).await;
+        Victim { place, amqp, database }
+    }
+
+    /// `kill -9` of a victim; its connections end with it, whatever was held on them.
+    pub fn kill_victim(&mut self, victim: &Victim) {
+        self.kill_worker(victim.place);
+        victim.let_go();
+    }
+
+    /// The gateway.
+    pub fn gateway(&mut self) -> &mut Process {
+        self.fleet.gateway()
+    }
+
+    /// Starts the gateway again after it was ended; the servers find it where it was.
+    pub async fn restart_gateway(&mut self) {
+        self.are_spans_lost = true;
+        self.fleet.restart_gateway().await;
+        self.gateway.lead_to(address(&self.fleet.gateway_url()));
+    }
+}
+
+/// `127.0.0.1:1234` of a URL without a path.
+fn address(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
