@@ -12,6 +12,7 @@ pub(crate) mod pauses;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod software;
+pub(crate) mod spools;
 pub(crate) mod webhook;
 
 use chrono::{DateTime, Utc};

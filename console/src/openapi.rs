@@ -54,6 +54,9 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
     let needs = match route.needs {
         Needs::AnyToken => "Needs any valid token.".to_owned(),
         Needs::Permission(permission) => format!("Needs the permission `{permission}`."),
+        Needs::EveryTenant(permission) => {
+            format!("Needs the permission `{permission}`, with a token of all tenants.")
+        }
     };
     let body = (route.body)(schemas).map(|body| {
         let required = if body.is_required { Required::True } else { Required::False };

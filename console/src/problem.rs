@@ -98,6 +98,12 @@ impl Problem {
         Self::new(&FORBIDDEN, detail, format!("Ask whoever runs Muster for a token with `{permission}`."))
     }
 
+    /// 403: it is about what all tenants share.
+    pub(crate) fn only_one_tenant() -> Self {
+        let detail = "This is about all tenants, and the token is for one.";
+        Self::new(&FORBIDDEN, detail, "Ask whoever runs Muster for a token that was made with `--operator-wide`.")
+    }
+
     /// 404: no such tenant, or another's. One answer for both.
     pub(crate) fn no_tenant() -> Self {
         let remedy = "Check the tenant's id in the address; `GET /api/v1/whoami` says which tenant the token is for.";

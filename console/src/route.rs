@@ -50,6 +50,8 @@ pub enum Needs {
     AnyToken,
     /// This permission, for the tenant in the path.
     Permission(Permission),
+    /// This permission, with a token of every tenant: it is about what all of them share.
+    EveryTenant(Permission),
 }
 
 /// Schemas by name, as they are found.
@@ -214,8 +216,14 @@ impl Route {
     pub fn permission(&self) -> Option<Permission> {
         match self.needs {
             Needs::AnyToken => None,
-            Needs::Permission(permission) => Some(permission),
+            Needs::Permission(permission) | Needs::EveryTenant(permission) => Some(permission),
         }
+    }
+
+    /// Whether a token of a single tenant is not enough.
+    #[must_use]
+    pub fn is_of_every_tenant(&self) -> bool {
+        matches!(self.needs, Needs::EveryTenant(_))
     }
 
     /// What a good answer's status is.

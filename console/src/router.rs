@@ -183,6 +183,9 @@ async fn authorize(route: &Route, call: &mut Call) -> Result<(), Problem> {
     {
         return Err(Problem::forbidden(permission.as_str()));
     }
+    if route.is_of_every_tenant() && call.token.tenant.is_some() {
+        return Err(Problem::only_one_tenant());
+    }
     if let Some(named) = named {
         Span::current().record(field::TENANT_ID, tracing::field::display(named));
         if !store::view::tenant_exists(&call.app.store, named).await? {

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use store::token::Permission::{AssetRead, AssetUpdate, SettingsRead, SettingsUpdate};
 
 use crate::api::{
-    alerts, assets, connection, coverage, mappings, merges, meta, parked, pauses, runs, schedules, software, webhook,
+    alerts, assets, connection, coverage, mappings, merges, meta, parked, pauses, runs, schedules, software, spools,
+    webhook,
 };
 use crate::route::Method::{Get, Patch, Post, Put};
 use crate::route::{Needs, Route};
@@ -38,6 +39,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         alerts(),
         programs(),
         messages(),
+        fleet(),
     ];
     groups.into_iter().flatten().collect()
 });
@@ -346,4 +348,15 @@ fn messages() -> Vec<Route> {
             pauses::resume,
         ),
     ]
+}
+
+/// Of every tenant.
+fn fleet() -> Vec<Route> {
+    vec![Route::new(
+        Get,
+        "/api/v1/spools",
+        Needs::EveryTenant(SettingsRead),
+        ("list_spools", "What the spool of each gateway holds"),
+        spools::list,
+    )]
 }

@@ -315,3 +315,36 @@ async fn whoami_tells_the_tokens_own_scope() {
         json!({"name": "the tests' token", "tenant": TENANT, "permissions": ["asset:read"], "expires_at": null});
     assert_eq!(answer.ok(), &expected);
 }
+
+#[tokio::test]
+async fn the_spools_of_all_gateways_are_shown_and_one_that_was_not_heard_of_is_silent() {
+    let (world, _) = start().await;
+    let (_, everybody) = make(&world.store, None, &[Permission::SettingsRead], None).await;
+    assert_eq!(world.get(&everybody, "/api/v1/spools").await.ok(), &json!({"spools": []}));
+    let holding = store::spool::Holding {
+        host: "gateway-1".to_owned(),
+        folder: "/var/lib/muster/spool".to_owned(),
+        records: 3,
+        set_aside: 1,
+        bytes: 4_000,
+        oldest_age: Some(std::time::Duration::from_secs(90)),
+        refusal: Some(store::spool::Refusal::Disk),
+        is_spooling: true,
+    };
+    store::spool::note(&world.store, &holding).await.unwrap();
+    let idle = store::spool::Holding { host: "gateway-0".to_owned(), oldest_age: None, records: 0, ..holding };
+    store::spool::note(&world.store, &idle).await.unwrap();
+    world.database.execute("update muster.spool set seen_at = now() - interval '40 s' where host = 'gateway-0'").await;
+
+    let mut answer = world.get(&everybody, "/api/v1/spools").await;
+    let spools = answer.json["spools"].as_array_mut().unwrap();
+    assert_eq!(spools.len(), 2);
+    assert_eq!((&spools[0]["host"], &spools[0]["is_silent"]), (&json!("gateway-0"), &json!(true)));
+    assert_eq!(spools[0]["oldest_age_s"], Value::Null);
+    let shown = spools[1].as_object_mut().unwrap();
+    assert!(shown.remove("seen_at").unwrap().is_string());
+    assert!(shown.remove("oldest_age_s").unwrap().as_i64().unwrap() >= 90);
+    let expected = json!({"host": "gateway-1", "folder": "/var/lib/muster/spool", "records": 3, "set_aside": 1,
+        "bytes": 4_000, "refusal": "disk", "is_spooling": true, "is_silent": false});
+    assert_eq!(json!(shown), expected);
+}

@@ -1,8 +1,9 @@
-//! `./dev bench accept [down|hung] [seconds]`: 1,000 webhooks a second into a gateway whose broker takes nothing.
+//! `./dev bench accept [up|down|hung|all] [seconds]`: 1,000 webhooks a second into a gateway, whatever its broker does.
 //!
-//! The gateway is the real one with its listener, its hooks and its spool, in this process; only the broker is played:
-//! `down` refuses at once, `hung` never answers. Before and after it the same records at the same rate go straight into a
-//! file with one `fdatasync` for all that wait: what the disk allows, and what the figures are to be compared with.
+//! The gateway is the real one with its listener, its hooks and its spool, in this process; only the broker is played: `up`
+//! confirms at once, `down` refuses at once, `hung` never answers. Before and after it the same records at the same rate go
+//! straight into a file with one `fdatasync` for all that wait: what the disk allows, and what the figures are to be compared
+//! with.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark ends with its first surprise, and prints")]
 
 #[path = "../tests/http_support/mod.rs"]
@@ -27,28 +28,42 @@ const P99_MAX: Duration = Duration::from_millis(25);
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    let fault = words.next().unwrap_or_else(|| "hung".to_owned());
+    let broker = words.next().unwrap_or_else(|| "all".to_owned());
     let seconds: u32 = words.next().map_or(30, |word| word.parse().expect("seconds are a whole number"));
+    let brokers = match broker.as_str() {
+        "all" => vec!["up", "down", "hung"],
+        one => vec![one],
+    };
+    let mut all_taken = true;
+    for broker in brokers {
+        all_taken &= bench(broker, seconds).await;
+    }
+    if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs and prints; whether every webhook was taken.
+async fn bench(broker: &str, seconds: u32) -> bool {
     let world = Arc::new(World::start(&["--spool-after-ms", "100", "--connections-max", "10000"]).await);
-    match fault.as_str() {
+    match broker {
+        "up" => {}
         "down" => {
             world.broker.not_ready.store(true, Ordering::SeqCst);
             world.broker.fails.store(true, Ordering::SeqCst);
         }
         "hung" => world.broker.hold.store(true, Ordering::SeqCst),
-        other => panic!("there are down and hung, not {other}"),
+        other => panic!("there are up, down, hung and all, not {other}"),
     }
     let disk = |place: &str| bare(&world.folder.path().join(place), RATE * seconds.min(10));
     let before = tokio::task::block_in_place(|| disk("before"));
     let (refused, times) = webhooks(&world, RATE * seconds).await;
     let after = tokio::task::block_in_place(|| disk("after"));
-    println!("| broker {fault}, {RATE}/s for {seconds} s | p50 | p99 | most |\n| --- | --- | --- | --- |");
+    println!("| broker {broker}, {RATE}/s for {seconds} s | p50 | p99 | most |\n| --- | --- | --- | --- |");
     print("fdatasync alone, before", &before);
     let p99 = print("webhook to its answer", &times);
     print("fdatasync alone, after", &after);
     let is_kept = if p99 <= P99_MAX { "kept" } else { "not kept" };
-    println!("{} answered 202, {refused} otherwise; p99 <= {} ms: {is_kept}", times.len(), P99_MAX.as_millis());
-    if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{} answered 202, {refused} otherwise; p99 <= {} ms: {is_kept}\n", times.len(), P99_MAX.as_millis());
+    refused == 0
 }
 
 /// Sends at the rate, whatever the answers take; a time counts from when its webhook was due.

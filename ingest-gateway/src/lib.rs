@@ -12,8 +12,8 @@ mod keep;
 pub mod parse;
 pub mod publish;
 mod run;
+mod spooled;
 mod tick;
-mod watch;
 mod webhook;
 
 pub use config::Config;

@@ -15,9 +15,11 @@ use listenfd::ListenFd;
 use secrecy::SecretString;
 use spool::{OpenError, Spool, Writer};
 use store::Store;
+use store::spool::Holding;
 use telemetry::MetricsHandle;
 use telemetry::probe::{self, Readiness};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +30,8 @@ use crate::hooks::Hooks;
 use crate::hooks::source::HookSource;
 use crate::keep::Keep;
 use crate::publish::Publish;
+use crate::spooled;
 use crate::tick;
-use crate::watch;
 use crate::webhook::{Gateway, receive};
 
 /// Why the gateway did not start, or not end well.
@@ -72,6 +74,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where metrics are served, if not there.
     pub admin_address: Option<SocketAddr>,
+    /// What the spool holds, at most a second old; `None` before the first look. Its sender goes with the gateway.
+    holding: watch::Receiver<Option<Holding>>,
     task: JoinHandle<()>,
 }
 
@@ -101,7 +105,10 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
             telemetry::notify::ready();
             let ticks = config.ticks;
             let ticking = ticks.ticks.then(|| tokio::spawn(tick::run(store.clone(), ticks, cancel)));
+            let telling = tokio::spawn(spooled::tell(store.clone(), running.holding.clone()));
             running.stopped().await;
+            // it ends by itself, within its time for one statement
+            let _ = telling.await;
             if let Some(ticking) = ticking {
                 // a look under way is not waited for: what it has not committed stays due
                 ticking.abort();
@@ -138,9 +145,10 @@ pub async fn start(
     let (address, admin_address) = (local(&listener), admin.as_ref().map(local));
     let hooks = Arc::new(Hooks::open(outside.hooks, pepper, config.state_dir.clone(), &config.limits));
     let (spool, writer) = open(config.spool_folder(), spool::Limits::from(&config.spool)).await?;
-    watch::tell_found(&spool);
+    spooled::tell_found(&spool);
     let wait = Duration::from_millis(config.limits.spool_after_ms);
     let keep = Arc::new(Keep::new(outside.publisher, spool, wait));
+    let (shown, holding) = watch::channel(None);
     let gateway = Arc::new(Gateway { hooks, keep, limits: config.limits.clone() });
     let (public, admin_router) = routers(&gateway, outside.metrics, admin.is_some());
     let admin = admin.map(|listener| (listener, admin_router));
@@ -149,11 +157,11 @@ pub async fn start(
         tracing::info!(listen.address = %address, "listening for /metrics");
     }
     let task = tokio::spawn(async move {
-        live(gateway, (listener, public), admin, cancel).await;
+        live(gateway, (listener, public), admin, shown, cancel).await;
         // the lock on the folder is free once the thread has ended
         let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     });
-    Ok(Running { address, admin_address, task })
+    Ok(Running { address, admin_address, holding, task })
 }
 
 /// What is in the spool is counted when it is opened, which takes a while where it is full.
@@ -167,13 +175,14 @@ async fn live(
     gateway: Arc<Gateway>,
     (listener, router): (TcpListener, Router),
     admin: Option<(TcpListener, Router)>,
+    shown: watch::Sender<Option<Holding>>,
     cancel: CancellationToken,
 ) {
     let reloading = tokio::spawn({
         let (hooks, cancel) = (Arc::clone(&gateway.hooks), cancel.clone());
         async move { hooks.keep_current(cancel).await }
     });
-    let watching = tokio::spawn(watch::show(Arc::clone(&gateway.keep)));
+    let watching = tokio::spawn(spooled::show(Arc::clone(&gateway.keep), shown.clone()));
     // metrics are shown until the drain is over
     let drained = CancellationToken::new();
     let limits = &gateway.limits.listener();
@@ -197,6 +206,7 @@ async fn live(
         task.abort();
         let _ = task.await;
     }
+    spooled::look(&gateway.keep, &shown).await;
     gateway.hooks.saved().await;
 }
 

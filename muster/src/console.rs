@@ -110,6 +110,16 @@ impl FleetFlags {
     }
 }
 
+impl Console {
+    /// A client for what is of no tenant.
+    ///
+    /// # Errors
+    /// As [`Flags::open`].
+    pub(crate) fn of_all_tenants(console_url: Url, token_file: Option<PathBuf>, json: bool) -> anyhow::Result<Self> {
+        Access { console_url, token_file, json }.open("/api/v1".to_owned())
+    }
+}
+
 impl Access {
     fn open(self, base: String) -> anyhow::Result<Console> {
         let token = match (std::env::var("MUSTER_TOKEN"), &self.token_file) {

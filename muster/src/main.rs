@@ -33,7 +33,7 @@ use store::Store;
 ///
 /// Results go to stdout, where a script can read them; everything else goes to stderr. Exit code 0: done, 1: it failed,
 /// 2: the command line was wrong. `migrate`, `tenant`, `webhook`, `token`, `vault` and `spool drain` work on the database
-/// itself and take its URL; all others but `spool list` ask the console's API and need no database.
+/// itself and take its URL; all others ask the console's API and need no database, `spool list --dir` needs neither.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, arg_required_else_help = true)]
 struct Muster {
@@ -52,7 +52,7 @@ enum Command {
     Vault(vault::Command),
     /// Replace a webhook's secret
     Webhook(OnStore<webhook::Command>),
-    /// The spool of a gateway that does not run: what is in it, and handing that over
+    /// What the gateways' spools hold; handing over what lies in the one of a gateway that does not run
     #[command(subcommand)]
     Spool(spool::Command),
     /// Make, list and revoke tokens of the console's API

@@ -1,18 +1,22 @@
-//! `muster spool …`: the spool of a gateway that does not run, on the disk of the machine where the command runs.
+//! `muster spool …`: what the gateways' spools hold, and the one of a gateway that does not run, on the disk of the machine
+//! where the command runs.
 //!
 //! What is drained goes into the outbox in Postgres, from where any worker publishes it with confirm: so neither this
 //! command nor its operator needs the broker, and a message is at every moment in at least one of the two.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ::spool::{Entry, Record, Spool};
+use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 use store::Store;
 use store::outbox::{self, NewRow};
+use url::Url;
 
-use crate::show::{print_json, print_table};
+use crate::console::Console;
+use crate::show::{print_json, print_table, text};
 
 /// Records of one transaction.
 const BATCH_RECORDS: usize = 500;
@@ -20,21 +24,28 @@ const BATCH_RECORDS: usize = 500;
 /// What can be done with a spool.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// List what is in it, the oldest first
+    /// What the spool of each gateway holds, as the console tells it; with --dir the messages in one, the oldest first
     List(List),
-    /// Hand everything over to the workers, through the outbox in Postgres, and remove it
+    /// Hand everything in the spool of a gateway that does not run over to the workers, through the outbox in Postgres
     Drain(Box<Drain>),
 }
 
 /// The flags of `spool list`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// The spool's folder: the gateway's --spool-dir, by default `spool` in its state directory
+    /// The folder of one spool: the gateway's --spool-dir, by default `spool` in its state directory. The gateway must not
+    /// run, and needs neither console nor database for this
     #[arg(long)]
-    dir: PathBuf,
-    /// At most so many of those that wait, and of those that were set aside
+    dir: Option<PathBuf>,
+    /// With --dir: at most so many of those that wait, and of those that were set aside
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
+    /// The console, e.g. `https://muster.example.com`; not with --dir
+    #[arg(long, env = "MUSTER_CONSOLE_URL", required_unless_present = "dir")]
+    console_url: Option<Url>,
+    /// File with a token of all tenants for the console's API; or set MUSTER_TOKEN
+    #[arg(long, env = "MUSTER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,33 +70,60 @@ pub(crate) struct Drain {
 /// There is no spool, a gateway has it, or the database does not answer.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List(flags) => list(&flags, &mut io::stdout().lock()),
+        Command::List(List { dir: Some(folder), limit, json, .. }) => {
+            list(&folder, limit, json, &mut io::stdout().lock())
+        }
+        Command::List(flags) => list_all(flags).await,
         Command::Drain(flags) => crate::on_store(&flags.database, async |store| drain(&flags, store).await).await,
     }
 }
 
-fn list(flags: &List, out: &mut impl Write) -> anyhow::Result<()> {
-    let (spool, _writer) = Spool::adopt(&flags.dir)?;
-    let records_max = usize::try_from(flags.limit)?;
+async fn list_all(flags: List) -> anyhow::Result<()> {
+    let console_url = flags.console_url.context("--console-url (MUSTER_CONSOLE_URL) is not set")?;
+    let console = Console::of_all_tenants(console_url, flags.token_file, flags.json)?;
+    let answer: Value = console.get("/spools").await?;
+    if console.json {
+        return Ok(print_json(&answer)?);
+    }
+    let rows = answer["spools"].as_array().context("read the console's answer about spools")?;
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let headings = ["host", "folder", "waiting", "set aside", "bytes", "oldest", "state", "heard"];
+    Ok(print_table(&mut io::stdout().lock(), &headings, &cells)?)
+}
+
+fn cells(row: &Value) -> Vec<String> {
+    let is = |name: &str| row[name] == json!(true);
+    let state = match row["refusal"].as_str() {
+        _ if is("is_silent") => "silent".to_owned(),
+        Some(refusal) => format!("takes nothing: {refusal}"),
+        None if is("is_spooling") => "spooling".to_owned(),
+        None => "idle".to_owned(),
+    };
+    let oldest = row["oldest_age_s"].as_i64().map_or_else(String::new, |age_s| format!("{age_s} s"));
+    let [host, folder, records, set_aside, bytes] =
+        ["host", "folder", "records", "set_aside", "bytes"].map(|name| text(row, name));
+    let heard = text(row, "seen_at").chars().take(19).collect();
+    vec![host, folder, records, set_aside, bytes, oldest, state, heard]
+}
+
+fn list(folder: &Path, limit: u32, is_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let (spool, _writer) = Spool::adopt(folder)?;
+    let records_max = usize::try_from(limit)?;
     let waiting = spool.read(0, records_max)?;
     let aside = spool.read_aside(0, records_max)?;
     let shown: Vec<Value> = (waiting.iter().map(|entry| show(entry, "waiting")))
         .chain(aside.iter().map(|entry| show(entry, "set aside")))
         .collect();
     let figures = spool.figures();
-    if flags.json {
+    if is_json {
         let (records, set_aside, bytes) = (figures.records, figures.set_aside, figures.bytes);
         print_json(&json!({"records": records, "set_aside": set_aside, "bytes": bytes, "shown": shown}))?;
         return Ok(());
     }
     let names = ["state", "came", "kind", "tenant", "message_id", "bytes"];
-    let cell = |record: &Value, name: &str| match &record[name] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let rows: Vec<Vec<String>> =
-        shown.iter().map(|record| names.iter().map(|name| cell(record, name)).collect()).collect();
-    print_table(out, &["STATE", "CAME", "KIND", "TENANT", "MESSAGE", "BYTES"], &rows)?;
+        shown.iter().map(|record| names.iter().map(|name| text(record, name)).collect()).collect();
+    print_table(out, &["state", "came", "kind", "tenant", "message", "bytes"], &rows)?;
     writeln!(out, "{} wait, {} set aside, {} bytes", figures.records, figures.set_aside, figures.bytes)?;
     Ok(())
 }
@@ -110,6 +148,11 @@ async fn drain(flags: &Drain, store: &Store) -> anyhow::Result<()> {
         (drained, unreadable) = (drained + aside.0, unreadable + aside.1);
     }
     let left = spool.figures();
+    if left.records + left.set_aside == 0 {
+        // where the command runs on the gateway's own machine nobody has to wait until its row grows old
+        let folder = spool.folder().canonicalize().unwrap_or_else(|_| spool.folder().to_owned());
+        store::spool::forget(store, &::spool::host(), &folder.display().to_string()).await?;
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "{drained} handed over, {} left, {} set aside", left.records, left.set_aside)?;
     if unreadable > 0 {

@@ -239,6 +239,13 @@ impl Writer {
     }
 }
 
+/// The name of this machine, by which people tell spools apart.
+#[must_use]
+pub fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "unnamed".to_owned() } else { name }
+}
+
 fn move_aside(folder: &Path) -> Result<PathBuf, OpenError> {
     let mut aside = folder.as_os_str().to_owned();
     aside.push(format!(".broken-{}", chrono::Utc::now().timestamp_micros()));

@@ -32,6 +32,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod software;
+pub mod spool;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

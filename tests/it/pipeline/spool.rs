@@ -53,6 +53,16 @@ async fn until_metric(fleet: &Fleet, line: &str) {
     .await;
 }
 
+/// Waits until the operators can see it: whether the fleet's only gateway spools, and how many messages wait.
+async fn until_told(fleet: &Fleet, is_spooling: bool, records: i64) {
+    until(DEADLINE * 3, async || {
+        let seen = store::spool::list(&fleet.store()).await.map_err(|error| error.to_string())?;
+        let told: Vec<_> = seen.iter().map(|it| (it.is_spooling, it.records)).collect();
+        if told == [(is_spooling, records)] { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+}
+
 // two threads: the fleet's end blocks one, and the proxies that its programs hang on need the other
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_while_the_broker_refuses_is_reflected_after_it() {
@@ -62,8 +72,10 @@ async fn what_comes_while_the_broker_refuses_is_reflected_after_it() {
     fleet.amqp_proxy().cut();
     all_taken(&fleet).await;
     until_metric(&fleet, "muster_spooling 1").await;
+    until_told(&fleet, true, WEBHOOKS).await;
     fleet.amqp_proxy().set(Fault::NONE);
     all_reflected(&fleet, &events).await;
+    until_told(&fleet, false, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,12 +127,15 @@ async fn an_orphaned_spool_is_listed_and_handed_over_by_the_operators_command() 
     all_taken(&fleet).await;
     let refused = muster(&fleet, &["list"]).await;
     assert!(refused.contains("belongs to a process that is running"), "{refused}");
+    until_told(&fleet, true, WEBHOOKS).await;
     fleet.gateway().kill();
     let listed = muster(&fleet, &["list", "--limit", "3"]).await;
     assert!(listed.contains(&format!("{WEBHOOKS} wait, 0 set aside")), "{listed}");
     assert_eq!(listed.matches("alert.observed.v1").count(), 3, "{listed}");
     let drained = muster(&fleet, &["drain"]).await;
     assert!(drained.contains(&format!("{WEBHOOKS} handed over, 0 left, 0 set aside")), "{drained}");
+    let known = store::spool::list(&fleet.store()).await.expect("the database answers");
+    assert!(known.is_empty(), "what was emptied is forgotten: {known:?}");
     fleet.amqp_proxy().set(Fault::NONE);
     all_reflected(&fleet, &events).await;
 }

@@ -14,6 +14,7 @@ mod plan;
 mod removal;
 mod retention;
 mod secret;
+mod spool;
 mod tenant;
 mod token;
 mod view;

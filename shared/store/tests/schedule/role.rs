@@ -1,8 +1,11 @@
 //! The gateway's own role: its statements need no rights but those of `deploy/roles/gateway.sql`.
 
+use std::time::Duration;
+
 use store::hook;
 use store::run::Kind;
 use store::schedule::{self, Outcome, ROWS_MAX};
+use store::spool::Holding;
 use store::{Config, Store};
 use uuid::Uuid;
 
@@ -19,6 +22,10 @@ async fn the_gateways_statements_need_no_rights_but_those_that_are_documented() 
     let url = format!("{url}{}options[role]={role}", if url.contains('?') { '&' } else { '?' });
     let gateway = Store::lazy(&Config::for_url(&url), "gateway").unwrap();
     let tenant = world.tenant;
+    let (host, folder) = ("gateway-1".to_owned(), "/var/lib/muster/spool".to_owned());
+    let (records, set_aside, bytes) = (1, 0, 1_000);
+    let (oldest_age, refusal, is_spooling) = (Some(Duration::from_secs(1)), None, true);
+    let holding = Holding { host, folder, records, set_aside, bytes, oldest_age, refusal, is_spooling };
 
     let done = async {
         hook::version(&gateway).await?;
@@ -26,6 +33,7 @@ async fn the_gateways_statements_need_no_rights_but_those_that_are_documented() 
         hook::find(&gateway, tenant).await?;
         drop(hook::listen(&gateway).await?);
         gateway.database_now().await?;
+        store::spool::note(&gateway, &holding).await?;
         world.run("insert into muster.reconcile_wish select tenant, integration_id, now() from rmm_integrations").await;
         schedule::follow_clock(&gateway).await?;
         let mut ticks = schedule::tick(&gateway, ROWS_MAX).await?;
