@@ -3,7 +3,7 @@
 mod outage;
 mod pause;
 mod redrive;
-mod scripted;
+pub(crate) mod scripted;
 mod suspect;
 
 use std::time::Duration;

@@ -1,11 +1,15 @@
 //! A pause as an operator makes it: webhooks are accepted meanwhile, and nothing of them is lost.
 
+use contract::topology::{self, Lane, Worker};
+use contract::{AlertObserved, Message as _};
+use reqwest::Method;
 use serde_json::{Value, json};
 use store::parked;
 use store::token::Permission;
 use tests::{DEADLINE, Fleet, until};
 
 use super::{quiet, seen};
+use crate::runner::scripted::envelope;
 
 /// Asks the console for something that is below no tenant.
 async fn ask(fleet: &Fleet, token: &str, path: &str, body: &Value) -> Value {
@@ -47,5 +51,56 @@ async fn a_paused_tenants_webhooks_are_accepted_and_become_rows_after_the_resume
         rows => Err(rows),
     })
     .await;
+    fleet.until_idle().await;
+}
+
+/// Sends what no job can decode, as of the fleet's tenant.
+async fn send_unreadable(fleet: &Fleet, numbers: std::ops::Range<u32>) {
+    let key = topology::routing_key(Worker::Alert, Lane::Main, AlertObserved::KIND);
+    for number in numbers {
+        let body = format!("not JSON {number}").into_bytes();
+        let properties = envelope(fleet.connection().tenant, AlertObserved::KIND, &body, 0);
+        assert!(fleet.amqp().publish(topology::WORK, &key, properties, &body).await);
+    }
+}
+
+/// Waits until a worker's metrics hold a line.
+async fn until_metric(fleet: &Fleet, line: &str) {
+    let url = format!("{}/metrics", fleet.worker_url(0));
+    until(DEADLINE, async || {
+        let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        if text.lines().any(|it| it == line) { Ok(()) } else { Err(format!("no `{line}`")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hundred_parks_of_a_kind_change_nothing_and_one_more_stops_it_and_is_told() {
+    let mut fleet = Fleet::builder().without_gateway().workers(1).console().start().await;
+    fleet.expect_parked(101);
+    let token = fleet.token(&[Permission::SettingsRead]).await;
+    let (store, tenant) = (fleet.store(), fleet.connection().tenant);
+    let until_parked = async |count: i64| {
+        until(DEADLINE, async || match parked::waiting(&store, tenant).await.map_err(|error| error.to_string())? {
+            waiting if waiting.parked == count => Ok(()),
+            waiting => Err(format!("{waiting:?}")),
+        })
+        .await;
+    };
+    send_unreadable(&fleet, 0..100).await;
+    until_parked(100).await;
+    until_metric(&fleet, r#"muster_kind_paused{kind="alert.observed.v1"} 0"#).await;
+    let status = fleet.ask(&token, Method::GET, "/integrations/tacticalrmm", None).await;
+    assert_eq!((&status.json["parked"], &status.json["pauses"]), (&json!(100), &json!([])), "{}", status.text);
+
+    send_unreadable(&fleet, 100..101).await;
+    until_parked(101).await;
+    fleet.worker(0).until_log(DEADLINE, "stopped a kind: more than 100 of its messages").await;
+    until_metric(&fleet, r#"muster_kinds_stopped_total{kind="alert.observed.v1"} 1"#).await;
+    until_metric(&fleet, r#"muster_kind_paused{kind="alert.observed.v1"} 1"#).await;
+    let status = fleet.ask(&token, Method::GET, "/integrations/tacticalrmm", None).await;
+    let pause = &status.json["pauses"][0];
+    assert_eq!((&pause["cause"], &pause["kind"]), (&json!("parks"), &json!("alert.observed.v1")), "{}", status.text);
     fleet.until_idle().await;
 }

@@ -151,20 +151,7 @@ impl Scripted {
     }
 
     async fn publish(&self, kind: &str, body: &[u8], attempt: i32) {
-        let meta = Meta::first::<AlertObserved>(TENANT, &[body], Utc::now(), None);
-        let headers = [("x-muster-tenant", meta.tenant.to_string())];
-        let mut table = lapin::types::FieldTable::default();
-        for (name, value) in headers {
-            table.insert(name.into(), lapin::types::AMQPValue::LongString(value.into()));
-        }
-        let now_ms = lapin::types::AMQPValue::LongLongInt(meta.first_published_at.timestamp_millis());
-        table.insert("x-muster-first-published".into(), now_ms);
-        table.insert("x-muster-attempt".into(), lapin::types::AMQPValue::LongInt(attempt));
-        let properties = lapin::BasicProperties::default()
-            .with_message_id(meta.message_id.as_str().into())
-            .with_type(kind.into())
-            .with_delivery_mode(2)
-            .with_headers(table);
+        let properties = envelope(TENANT, kind, body, attempt);
         let key = topology::routing_key(Worker::Alert, Lane::Main, kind);
         assert!(self.vhost.publish(topology::WORK, &key, properties, body).await);
     }
@@ -272,6 +259,21 @@ async fn empty(vhost: &Vhost, ladder: &topology::Ladder) {
     for queue in queues {
         assert_eq!(vhost.depth(&queue).await, Some(0), "{queue}");
     }
+}
+
+/// A message's properties, as its first copy has them but for the attempts that it has burnt.
+pub(crate) fn envelope(tenant: Uuid, kind: &str, body: &[u8], attempt: i32) -> lapin::BasicProperties {
+    let meta = Meta::first::<AlertObserved>(tenant, &[body], Utc::now(), None);
+    let mut table = lapin::types::FieldTable::default();
+    table.insert("x-muster-tenant".into(), lapin::types::AMQPValue::LongString(meta.tenant.to_string().into()));
+    let now_ms = lapin::types::AMQPValue::LongLongInt(meta.first_published_at.timestamp_millis());
+    table.insert("x-muster-first-published".into(), now_ms);
+    table.insert("x-muster-attempt".into(), lapin::types::AMQPValue::LongInt(attempt));
+    lapin::BasicProperties::default()
+        .with_message_id(meta.message_id.as_str().into())
+        .with_type(kind.into())
+        .with_delivery_mode(2)
+        .with_headers(table)
 }
 
 pub(crate) fn observed(agent_id: &str) -> AlertObserved {

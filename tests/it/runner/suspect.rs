@@ -12,13 +12,15 @@ use super::scripted::Scripted;
 /// Returns to the main queue that make it a suspect, then returns to the suspects' queue that park it.
 const DEATHS: usize = 3 + 6;
 
-fn start(world: &Scripted, applied: &Path) -> Process {
+/// The worker as a process of its own, which writes what it applies to that file.
+pub(super) fn start(world: &Scripted, applied: &Path) -> Process {
     let (database, amqp) = (world.database().url().to_owned(), world.vhost.url().to_owned());
     let environment = [
         ("MUSTER_DATABASE_URL", database.as_str()),
         ("MUSTER_AMQP_URL", amqp.as_str()),
         ("MUSTER_AMQP_SETTLE_MS", "0"),
         ("MUSTER_RETRY_BASE_MS", "1"),
+        ("MUSTER_RELAY_LEASE_MS", "1000"),
         ("MUSTER_PROBE_LISTEN", "127.0.0.1:0"),
         ("MUSTER_LOG_FORMAT", "json"),
         ("SCRIPTED_APPLIED", applied.to_str().expect("a temporary folder is named in ASCII")),
@@ -27,7 +29,7 @@ fn start(world: &Scripted, applied: &Path) -> Process {
 }
 
 /// How often each message was applied, by its agent.
-fn applied(file: &Path) -> BTreeMap<String, u32> {
+pub(super) fn applied(file: &Path) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for agent in std::fs::read_to_string(file).unwrap_or_default().lines() {
         *counts.entry(agent.to_owned()).or_default() += 1;

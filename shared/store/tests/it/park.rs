@@ -211,3 +211,26 @@ async fn what_is_dropped_is_gone_poison_included() {
     assert_eq!(outbox::count(&store).await.unwrap(), 0);
     assert_eq!(text(&database, "select detail ->> 'messages' from muster.audit").await, "2");
 }
+
+#[tokio::test]
+async fn a_redrive_that_dies_in_its_middle_has_moved_nothing() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    park(&store, &(0..20).map(message).collect::<Vec<_>>()).await;
+    // its rows stand in the outbox when it comes to the audit, and there it waits
+    let mut rival = database.connect().await;
+    sqlx::raw_sql("begin; lock table muster.audit").execute(&mut rival).await.unwrap();
+    let dying = tokio::spawn({
+        let store = database.second_store();
+        async move { parked::redrive(&store, &Selection::default(), i64::MAX, 20, &entry("parked.redrive")).await }
+    });
+    const KILL: &str = "select count(pg_terminate_backend(pid))::text from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+    while text(&database, KILL).await == "0" {
+        assert!(!dying.is_finished(), "it did not wait");
+    }
+    within(dying).await.unwrap().expect_err("nobody knows whether it was done");
+    drop(rival);
+    assert_eq!((parked::count(&store).await.unwrap(), outbox::count(&store).await.unwrap()), (20, 0));
+    assert_eq!(redrive(&store, &Selection::default()).await, 20);
+}
