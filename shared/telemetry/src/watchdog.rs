@@ -40,7 +40,8 @@ struct Works {
 struct Entry {
     what: String,
     limit: Duration,
-    age: Duration,
+    /// In whole rounds: None before the first look, which comes in the midst of one.
+    age: Option<Duration>,
 }
 
 /// Work that must end within its limit; it has ended when this is dropped.
@@ -54,7 +55,7 @@ pub fn begin(limit: Duration, what: String) -> Work {
     let mut works = works();
     works.next += 1;
     let number = works.next;
-    works.open.insert(number, Entry { what, limit, age: Duration::ZERO });
+    works.open.insert(number, Entry { what, limit, age: None });
     Work(number)
 }
 
@@ -153,12 +154,17 @@ impl Watch {
         if self.silence >= self.stuck_max {
             return Seen::Still(self.silence);
         }
-        works.values_mut().for_each(|work| work.age += round);
-        let overdue = works.values().find(|work| work.age >= work.limit + self.stuck_max);
+        let mut overdue = None;
+        for work in works.values_mut() {
+            let age = *work.age.insert(work.age.map_or(Duration::ZERO, |age| age + round));
+            if age >= work.limit + self.stuck_max {
+                overdue = overdue.or(Some((&*work, age)));
+            }
+        }
         match overdue {
-            Some(work) if !self.is_told => {
+            Some((work, age)) if !self.is_told => {
                 self.is_told = true;
-                let (age, limit) = (work.age.as_millis(), work.limit.as_millis());
+                let (age, limit) = (age.as_millis(), work.limit.as_millis());
                 Seen::Overdue(format!("{} has gone on for {age} ms, its limit is {limit} ms", work.what))
             }
             _ if is_beating => Seen::Fine,

@@ -14,8 +14,12 @@ const DEATHS: usize = 3 + 6;
 
 /// The worker as a process of its own, which writes what it applies to that file.
 pub(super) fn start(world: &Scripted, applied: &Path) -> Process {
+    start_with(world, applied, &[])
+}
+
+fn start_with(world: &Scripted, applied: &Path, settings: &[(&str, &str)]) -> Process {
     let (database, amqp) = (world.database().url().to_owned(), world.vhost.url().to_owned());
-    let environment = [
+    let mut environment = vec![
         ("MUSTER_DATABASE_URL", database.as_str()),
         ("MUSTER_AMQP_URL", amqp.as_str()),
         ("MUSTER_AMQP_SETTLE_MS", "0"),
@@ -25,6 +29,7 @@ pub(super) fn start(world: &Scripted, applied: &Path) -> Process {
         ("MUSTER_LOG_FORMAT", "json"),
         ("SCRIPTED_APPLIED", applied.to_str().expect("a temporary folder is named in ASCII")),
     ];
+    environment.extend_from_slice(settings);
     Process::start("scripted-worker", &[], &environment)
 }
 
@@ -71,6 +76,42 @@ async fn a_message_that_kills_its_worker_is_parked_and_takes_no_neighbour_with_i
     // nothing of theirs was in the hands of those that died
     let late: Vec<_> = counts.iter().filter(|(agent, _)| agent.starts_with("late")).collect();
     assert!(late.len() == 20 && late.iter().all(|(_, count)| **count == 1), "{late:?}");
+    assert!(worker.terminate(Duration::from_secs(40)).await.success());
+    world.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_job_never_yields_ends_with_3_and_the_message_is_parked() {
+    let world = Scripted::declared(|_| {}).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("applied");
+    for agent in ["before", "loops", "after"] {
+        world.send(agent).await;
+    }
+    let settings = [
+        ("MUSTER_JOB_TIMEOUT_MS", "300"),
+        ("MUSTER_ATTEMPTS_MAX", "2"),
+        ("MUSTER_STUCK_MS_MAX", "2000"),
+        // each attempt takes a thread for good, and the rest must go on
+        ("TOKIO_WORKER_THREADS", "4"),
+    ];
+    let mut ends = 0;
+    let mut worker = start_with(&world, &file, &settings);
+    until(DEADLINE * 3, async || {
+        if let Some(status) = worker.ended() {
+            assert_eq!(status.code(), Some(3), "{:#?}", worker.log());
+            assert!(worker.log().iter().any(|line| line.contains("no progress is possible")), "it says why");
+            ends += 1;
+            worker = start_with(&world, &file, &settings);
+        }
+        let (counts, parked) = (applied(&file), store::parked::count(&world.database().store()).await);
+        let is_done = ends > 0 && counts.len() == 2 && parked.as_ref().is_ok_and(|parked| *parked == 1);
+        if is_done { Ok(()) } else { Err(format!("{ends} ends, {counts:?} applied, {parked:?} parked")) }
+    })
+    .await;
+    // by its attempts; or, where it took all threads at once, as one that killed its worker too often
+    let parked = world.until_parked(1).await.remove(0);
+    assert!(["timeout", "poison"].contains(&parked.class.as_str()), "{}", parked.class);
     assert!(worker.terminate(Duration::from_secs(40)).await.success());
     world.assert_empty().await;
 }

@@ -1,4 +1,5 @@
-//! A worker whose one job does what its messages say, as a program of its own: `aborts` ends the process at once.
+//! A worker whose one job does what its messages say, as a program of its own: `aborts` ends the process at once,
+//! `loops` never yields.
 //!
 //! Every other message is written to the file of `SCRIPTED_APPLIED`, a line each, by the agent that it names.
 
@@ -22,6 +23,9 @@ impl Job for Script {
     async fn run(&self, batch: &[Received<AlertObserved>]) -> Result<Vec<Outcome>, JobError> {
         if batch.iter().any(|message| message.payload.agent_id == "aborts") {
             std::process::abort();
+        }
+        while batch.iter().any(|message| message.payload.agent_id == "loops") {
+            std::hint::spin_loop();
         }
         let lines: String = batch.iter().map(|message| message.payload.agent_id.clone() + "\n").collect();
         let mut file =
