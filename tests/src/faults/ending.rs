@@ -87,9 +87,11 @@ impl Trial {
             outcome.sent += sent;
             outcome.taken += taken;
             let facts = side.facts();
-            // what is lost is reported, and does not end the trial
+            // what is lost is reported, and does not end the trial; openings are numbered just after they are written
             let waiting = async {
-                while !checks::lost(&facts, &self.rows(side).await).is_empty() {
+                let is_wanting =
+                    |rows: &Rows| !(checks::lost(&facts, rows).is_empty() && checks::miscounted(rows).is_empty());
+                while is_wanting(&self.rows(side).await) {
                     pause().await
                 }
             };
