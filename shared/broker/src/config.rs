@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use contract::topology::Ladder;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 
 /// Flags and variables of every process that speaks AMQP.
 #[derive(Debug, Clone, clap::Args)]
@@ -107,6 +108,27 @@ impl FromStr for AmqpUrl {
 }
 
 impl AmqpUrl {
+    /// The user and the vhost; `None` where the URL cannot be read.
+    #[must_use]
+    pub fn user_and_vhost(&self) -> Option<(&str, &str)> {
+        self.0.as_ref().ok().map(|uri| (uri.authority.userinfo.username.as_str(), uri.vhost.as_str()))
+    }
+
+    /// Whether nobody on the way can read along: it is encrypted, or does not leave the machine.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        let Ok(uri) = &self.0 else { return false };
+        let host = uri.authority.host.as_str();
+        let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        uri.scheme == AMQPScheme::AMQPS || host == "localhost" || is_loopback
+    }
+
+    /// The seconds between heartbeats; 0: a dead broker is noticed by nobody.
+    #[must_use]
+    pub fn heartbeat_s(&self) -> Option<u16> {
+        self.0.as_ref().ok().and_then(|uri| uri.query.heartbeat)
+    }
+
     pub(crate) fn uri(&self) -> Result<AMQPUri, &'static str> {
         self.0.clone()
     }
@@ -151,6 +173,21 @@ mod tests {
                 "{error}"
             );
             assert!(!format!("{error}{config:?}").contains("canary"), "{error}{config:?}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_machine_unencrypted_is_not_private() {
+        for (text, is_private) in [
+            ("amqp://u:p@127.0.0.1:5672/x", true),
+            ("amqp://u:p@localhost/x", true),
+            ("amqps://u:p@rabbit.example/x", true),
+            ("amqp://u:p@rabbit.example/x", false),
+            ("amqp://u:p@10.0.0.1/x", false),
+            ("nonsense", false),
+        ] {
+            let Ok(url) = text.parse::<AmqpUrl>();
+            assert_eq!(url.is_private(), is_private, "{text}");
         }
     }
 

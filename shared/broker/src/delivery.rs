@@ -70,6 +70,12 @@ impl Delivery {
         self.properties.message_id().as_ref().map(|id| id.as_str())
     }
 
+    /// Whether it only asks for its way and is to be acknowledged unseen: [`contract::topology::PROBE`].
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.kind() == Some(contract::topology::PROBE)
+    }
+
     /// AMQP's own type, also where the rest of the envelope is unreadable.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {

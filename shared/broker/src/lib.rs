@@ -10,6 +10,7 @@ pub mod config;
 pub mod consumer;
 pub mod delivery;
 mod headers;
+pub mod inspect;
 mod ledger;
 mod link;
 pub mod outgoing;

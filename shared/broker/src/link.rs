@@ -89,7 +89,7 @@ pub(crate) async fn supervise(config: &Config, name: &str, stop: &CancellationTo
     }
 }
 
-async fn connect(config: &Config, name: &str) -> Result<Connection, LinkError> {
+pub(crate) async fn connect(config: &Config, name: &str) -> Result<Connection, LinkError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let uri = config.amqp_url.uri().map_err(LinkError::Url)?;
     let connecting = Connection::connect_uri(uri, properties);

@@ -53,13 +53,23 @@ pub async fn declare(connection: &Connection, config: &Config, settle: Settle) -
     Ok(())
 }
 
-struct ExchangeDeclaration {
-    name: &'static str,
-    kind: ExchangeKind,
+pub(crate) struct ExchangeDeclaration {
+    pub(crate) name: &'static str,
+    pub(crate) kind: ExchangeKind,
     alternate: Option<&'static str>,
 }
 
-fn exchanges() -> [ExchangeDeclaration; 4] {
+impl ExchangeDeclaration {
+    pub(crate) fn arguments(&self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        if let Some(alternate) = self.alternate {
+            arguments.insert("alternate-exchange".into(), text(alternate));
+        }
+        arguments
+    }
+}
+
+pub(crate) fn exchanges() -> [ExchangeDeclaration; 4] {
     let landing = Some(topology::LANDING);
     [
         ExchangeDeclaration { name: topology::LANDING, kind: ExchangeKind::Fanout, alternate: None },
@@ -69,16 +79,16 @@ fn exchanges() -> [ExchangeDeclaration; 4] {
     ]
 }
 
-struct QueueDeclaration {
-    name: String,
-    arguments: FieldTable,
-    exchange: &'static str,
-    routing_key: String,
-    binding: FieldTable,
+pub(crate) struct QueueDeclaration {
+    pub(crate) name: String,
+    pub(crate) arguments: FieldTable,
+    pub(crate) exchange: &'static str,
+    pub(crate) routing_key: String,
+    pub(crate) binding: FieldTable,
 }
 
 /// The landing queue, the work queues and the rungs, in the order in which they must come to be.
-fn queues(ladder: &Ladder) -> Vec<QueueDeclaration> {
+pub(crate) fn queues(ladder: &Ladder) -> Vec<QueueDeclaration> {
     let mut queues = vec![QueueDeclaration {
         name: topology::LANDING.to_owned(),
         arguments: quorum(&[("x-delivery-limit", AMQPValue::LongLongInt(LANDING_DELIVERY_LIMIT))]),
@@ -119,7 +129,7 @@ fn rung_queue(rung: Duration) -> QueueDeclaration {
     }
 }
 
-fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
+pub(crate) fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
     for (name, value) in more {
@@ -157,10 +167,7 @@ async fn any_queue_missing(connection: &Connection, ladder: &Ladder, limit: Dura
 
 async fn declare_exchange(channel: &Channel, it: ExchangeDeclaration, limit: Duration) -> Result<(), LinkError> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let mut arguments = FieldTable::default();
-    if let Some(alternate) = it.alternate {
-        arguments.insert("alternate-exchange".into(), text(alternate));
-    }
+    let arguments = it.arguments();
     let declaring = channel.exchange_declare(it.name.into(), it.kind, options, arguments);
     request(limit, format!("cannot declare the exchange {}", it.name), declaring).await
 }

@@ -15,6 +15,9 @@ pub const EVENTS: &str = "muster.events";
 pub const MESSAGE_CONTENT_TYPE: &str = "application/json";
 /// Fanout exchange and queue where dead letters and unrouted messages land, until the parker moves them to the table.
 pub const LANDING: &str = "muster.landing";
+/// AMQP's `type` of an empty message that only asks the broker for its way (`muster doctor`). It is no kind: whoever meets
+/// one, in a queue or as a dead letter, drops it.
+pub const PROBE: &str = "muster.probe";
 
 /// A worker program. Only workers that exist have queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -55,7 +55,8 @@ pub async fn run(parker: Parker, mut consumer: Consumer, stop: CancellationToken
 
 impl Parker {
     async fn park(&self, batch: &[Delivery], stop: &CancellationToken) -> Settlement {
-        let rows: Vec<Parked> = batch.iter().map(|delivery| row(delivery, &self.me)).collect();
+        let sound = batch.iter().filter(|delivery| !delivery.is_probe());
+        let rows: Vec<Parked> = sound.map(|delivery| row(delivery, &self.me)).collect();
         let until = Instant::now() + HOLD;
         let _work = watchdog::begin(PARK_MAX, "a batch of dead letters".to_owned());
         for failures in 1.. {

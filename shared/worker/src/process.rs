@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::Delivery;
 use broker::consumer::Settler;
+use broker::{Delivery, Settlement};
 use chrono::Utc;
 use contract::Meta;
 use contract::envelope::BODY_BYTES_MAX;
@@ -83,6 +83,10 @@ impl Desk {
         let _held = watchdog::begin(self.runner.config.batch_max(), what());
         let mut admitted = Vec::with_capacity(batch.len());
         for delivery in batch.into_iter().filter(Delivery::is_current) {
+            if delivery.is_probe() {
+                self.settler.settle([(&delivery, Settlement::Ack)]);
+                continue;
+            }
             match admit(self.lane, &delivery) {
                 Ok(meta) => admitted.push(self.take_up(delivery, meta)),
                 Err(refusal) => settle::refuse(self, delivery, refusal),
