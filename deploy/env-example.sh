@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 bin=${CARGO_TARGET_DIR:-target}/debug
 # of the operators' command one command of each group of flags is enough
-commands=(ingest-gateway alert-worker sync-worker inventory-worker console 'muster migrate' 'muster tenant connect' 'muster vault rotate'
+commands=(ingest-gateway alert-worker sync-worker inventory-worker console 'muster migrate' 'muster doctor' 'muster tenant connect' 'muster vault rotate'
   'muster connect')
 
 for command in "${commands[@]}"; do

@@ -4,6 +4,7 @@ mod alert;
 mod asset;
 mod connect;
 mod console;
+mod doctor;
 mod held;
 mod mapping;
 mod merge;
@@ -32,8 +33,9 @@ use store::Store;
 /// The operators' command of Muster.
 ///
 /// Results go to stdout, where a script can read them; everything else goes to stderr. Exit code 0: done, 1: it failed,
-/// 2: the command line was wrong. `migrate`, `tenant`, `webhook`, `token`, `vault` and `spool drain` work on the database
-/// itself and take its URL; all others ask the console's API and need no database, `spool list --dir` needs neither.
+/// 2: the command line was wrong. `migrate`, `doctor`, `tenant`, `webhook`, `token`, `vault` and `spool drain` work on
+/// the database itself and take its URL; all others ask the console's API and need no database, `spool list --dir` needs
+/// neither.
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, arg_required_else_help = true)]
 struct Muster {
@@ -45,6 +47,8 @@ struct Muster {
 enum Command {
     /// Bring the database to this version's schema; safe to run twice, also at once
     Migrate(store::Config),
+    /// Look at everything that Muster stands on: what is wrong, and what mends it
+    Doctor(Box<doctor::Doctor>),
     /// Connect, list, suspend, resume, disconnect and remove tenants
     Tenant(OnStore<tenant::Command>),
     /// Make a key for tenants' secrets, see which keys are in use, seal everything anew under another one
@@ -111,7 +115,7 @@ struct OnStore<C: Subcommand> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match act(Muster::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // whoever reads has read enough: `muster assets | head`
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -126,8 +130,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn act(command: Command) -> anyhow::Result<()> {
+async fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Doctor(flags) => return doctor::run(*flags).await,
         Command::Migrate(database) => on_store(&database, migrate::run).await,
         Command::Tenant(it) => on_store(&it.database, async |store| tenant::run(store, it.command).await).await,
         Command::Vault(it) => vault::run(it).await,
@@ -150,7 +155,8 @@ async fn act(command: Command) -> anyhow::Result<()> {
         Command::Pause(scope) => pause::pause(scope).await,
         Command::Resume(scope) => pause::resume(scope).await,
         Command::Pauses(flags) => pause::list(flags).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn on_store(database: &store::Config, act: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {

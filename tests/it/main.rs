@@ -4,6 +4,7 @@ mod connection;
 mod console;
 mod contract;
 mod dev;
+mod doctor;
 mod events;
 mod faults;
 mod harness;

@@ -50,6 +50,24 @@ impl Admin {
         self.call(Method::PUT, &format!("permissions/{name}/{user}"), Some(all)).await;
     }
 
+    /// Makes a user with these rights (patterns to configure, write and read) in a vhost.
+    ///
+    /// # Panics
+    /// When the API is away or refuses.
+    pub async fn create_user(&self, name: &str, password: &str, vhost: &str, [configure, write, read]: [&str; 3]) {
+        self.call(Method::PUT, &format!("users/{name}"), Some(json!({"password": password, "tags": ""}))).await;
+        let rights = json!({"configure": configure, "write": write, "read": read});
+        self.call(Method::PUT, &format!("permissions/{vhost}/{name}"), Some(rights)).await;
+    }
+
+    /// Deletes a user.
+    ///
+    /// # Panics
+    /// When the API is away or refuses.
+    pub async fn delete_user(&self, name: &str) {
+        self.call(Method::DELETE, &format!("users/{name}"), None).await;
+    }
+
     /// Deletes a vhost with everything in it; one that is gone already is as good.
     pub async fn delete_vhost(&self, name: &str) {
         // a vhost that cannot be deleted now stays until its server ends, which is the end of `./dev test`

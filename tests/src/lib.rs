@@ -10,6 +10,7 @@ pub mod faults;
 pub mod figures;
 pub mod fleet;
 pub mod otlp;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

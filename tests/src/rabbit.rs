@@ -43,6 +43,18 @@ impl PrivateBroker {
     /// # Panics
     /// If RabbitMQ is not installed or does not come up.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`PrivateBroker::start`], with every feature flag off, as after the upgrade of an old node.
+    ///
+    /// # Panics
+    /// As [`PrivateBroker::start`].
+    pub async fn start_without_feature_flags() -> Self {
+        Self::start_with(&[("RABBITMQ_FEATURE_FLAGS", "")]).await
+    }
+
+    async fn start_with(environment: &[(&str, &str)]) -> Self {
         assert!(Path::new(BIN).join("rabbitmq-server").is_file(), "RabbitMQ is not installed: run `./dev setup`");
         let folder = tempfile::Builder::new().prefix("muster-rabbit-").tempdir().expect("a temporary folder");
         let user = Account::owning("rabbitmq", folder.path());
@@ -54,7 +66,7 @@ impl PrivateBroker {
         epmd.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
         let epmd = Process::spawn("epmd", epmd);
         let mut broker = Self { node: None, _epmd: epmd, client, ports, user, folder };
-        broker.start_again().await;
+        broker.begin(environment).await;
         broker
     }
 
@@ -63,7 +75,12 @@ impl PrivateBroker {
     /// # Panics
     /// If it does not come up.
     pub async fn start_again(&mut self) {
-        let node = self.command(&format!("{BIN}/rabbitmq-server"));
+        self.begin(&[]).await;
+    }
+
+    async fn begin(&mut self, environment: &[(&str, &str)]) {
+        let mut node = self.command(&format!("{BIN}/rabbitmq-server"));
+        node.envs(environment.iter().copied());
         let mut node = Process::spawn("rabbitmq", node);
         until(START_DEADLINE, async || {
             assert!(node.ended().is_none(), "RabbitMQ ended while it started: {:#?}", node.log());
@@ -103,6 +120,30 @@ impl PrivateBroker {
     /// If the node does not obey.
     pub async fn alarm_off(&self) {
         self.control(&["set_vm_memory_high_watermark", "0.9"]).await;
+    }
+
+    /// Takes a quorum queue its leader, as a crash within a second of its declaration does.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn take_leader(&self, queue: &str) {
+        self.control(&["eval", &format!("ok = rabbit_quorum_queue:stop_server({{'%2F_{queue}', node()}}).")]).await;
+    }
+
+    /// Deletes a queue as an operator would.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn delete_queue(&self, queue: &str) {
+        self.control(&["delete_queue", queue]).await;
+    }
+
+    /// Switches every feature flag on.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn enable_feature_flags(&self) {
+        self.control(&["enable_feature_flag", "all"]).await;
     }
 
     /// A process's configuration for this node; see [`crate::vhost::config_for`].

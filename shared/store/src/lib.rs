@@ -14,6 +14,7 @@ mod config;
 mod connect;
 pub mod connection;
 pub mod device;
+pub mod doctor;
 mod error;
 pub mod hook;
 pub mod integration;

@@ -17,7 +17,7 @@ use super::{due, ended, number, runs, settle, taken};
 const HOUR_S: i64 = 60 * 60;
 
 /// Builds the library.
-fn shim(folder: &TempDir) -> PathBuf {
+pub(crate) fn shim(folder: &TempDir) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/clock-shim.rs");
     let library = folder.path().join("libclock_shim.so");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
