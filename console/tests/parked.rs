@@ -105,6 +105,11 @@ async fn a_redrive_says_what_it_would_do_and_then_does_it_in_batches() {
     let (world, own, all) = start().await;
     post(&world, &all, "/api/v1/parked/redrive", json!({})).await.problem(422, "invalid");
     post(&world, &own, "/api/v1/parked/redrive", json!({"state": "held"})).await.problem(422, "invalid");
+    // whose messages, and how they wait, is no choice: a shell has MUSTER_TENANT for all its commands
+    for narrowed in [json!({"tenant": TENANT}), json!({"tenant": TENANT, "state": "parked"}), json!({"state": "held"})]
+    {
+        post(&world, &all, "/api/v1/parked/drop", narrowed).await.problem(422, "invalid");
+    }
     post(&world, &own, "/api/v1/parked/redrive", json!({"tenant": OTHER})).await.problem(404, "not-found");
     for wrong in [json!({"all": true, "limit": 501}), json!({"all": true, "limit": 0}), json!({"ids": vec![1; 501]})] {
         post(&world, &all, "/api/v1/parked/redrive", wrong).await.problem(400, "unreadable");

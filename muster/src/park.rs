@@ -36,7 +36,7 @@ struct Chosen {
     /// Only of this kind, such as `alert.observed.v1`
     #[arg(long)]
     kind: Option<String>,
-    /// Only of this class: retryable, contention, permanent, panic, timeout, poison, unknown_kind, unrouted, held
+    /// Only of this class: retryable, contention, permanent, panic, timeout, poison, unknown_kind, unrouted, unpublished, held
     #[arg(long)]
     class: Option<String>,
     /// Only those that wait so: parked (they failed), held (their tenant or kind is paused)

@@ -7,6 +7,8 @@ mod show;
 
 pub(crate) use show::one;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use store::audit::Entry;
@@ -89,8 +91,8 @@ pub(crate) struct ParkedMessage {
     body_bytes: i32,
 }
 
-impl From<Summary> for ParkedMessage {
-    fn from(row: Summary) -> Self {
+impl ParkedMessage {
+    fn of(redactor: &Redactor, row: Summary) -> Self {
         Self {
             parked_id: row.parked_id,
             tenant: row.tenant,
@@ -98,7 +100,7 @@ impl From<Summary> for ParkedMessage {
             message_id: row.message_id,
             state: row.state,
             class: row.class,
-            reason: Redactor::of(Vec::new()).text(&row.reason),
+            reason: redactor.text(&row.reason),
             attempt: row.attempt,
             worker_version: row.worker_version,
             queue: row.queue,
@@ -108,6 +110,14 @@ impl From<Summary> for ParkedMessage {
             body_bytes: row.body_bytes,
         }
     }
+}
+
+/// What takes the secrets out of a message of this tenant.
+async fn redactor(call: &Call, tenant: Option<Uuid>) -> Result<Redactor, Problem> {
+    Ok(Redactor::of(match tenant {
+        Some(tenant) => call.app.connections.texts(tenant).await?,
+        None => Vec::new(),
+    }))
 }
 
 /// The second of a traceparent's four parts.
@@ -138,7 +148,13 @@ pub(crate) async fn list(call: Call, query: ParkedQuery, _: NoBody) -> Result<Re
     };
     let rows = parked::page(&call.app.store, &selection, before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| cursor::of_number(List::Parked, row.parked_id));
-    Ok(Reply::ok(ParkedMessages { messages: rows.into_iter().map(ParkedMessage::from).collect(), next_cursor }))
+    let tenants: BTreeSet<Option<Uuid>> = rows.iter().map(|row| row.tenant).collect();
+    let mut redactors = BTreeMap::new();
+    for tenant in tenants {
+        redactors.insert(tenant, redactor(&call, tenant).await?);
+    }
+    let messages = rows.into_iter().map(|row| ParkedMessage::of(&redactors[&row.tenant], row)).collect();
+    Ok(Reply::ok(ParkedMessages { messages, next_cursor }))
 }
 
 /// Which messages, and how many of them with this request.
@@ -249,10 +265,10 @@ impl Choice {
             newer_than_s: self.newer_than_s.map(f64::from),
             ids: self.ids.clone(),
         };
-        let chosen = Selection { state: None, tenant: self.tenant, ..selection.clone() } != Selection::default();
-        if !chosen && !self.all && self.state.is_none() {
-            let remedy =
-                "Name a tenant, a kind, a class, an age or ids; or send `\"all\": true` where every message is meant.";
+        // whose messages, and how they wait, only narrows: a shell's MUSTER_TENANT must not stand for a choice
+        let chosen = Selection { state: None, tenant: None, ..selection.clone() } != Selection::default();
+        if !chosen && !self.all {
+            let remedy = "Name a kind, a class, an age or ids; or say `all` (`--all`) where every message of the tenant is meant.";
             return Err(Problem::invalid("Nothing says which messages are meant.", remedy));
         }
         Ok(selection)

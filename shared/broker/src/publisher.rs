@@ -52,6 +52,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// The longest that a publish takes; then it has failed.
+    #[must_use]
+    pub fn confirm_timeout(&self) -> Duration {
+        self.confirm_timeout
+    }
+
     /// Starts the connection's supervisor. The handle ends once `stop` is cancelled and what is in flight is answered.
     #[must_use]
     pub fn start(config: &Config, name: &str, stop: CancellationToken) -> (Self, JoinHandle<()>) {

@@ -41,13 +41,16 @@ pub struct Limits {
 
 /// Serves until `cancel`, then lets open requests finish, at most for the drain's time.
 pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, cancel: CancellationToken) {
-    let connections = TaskTracker::new();
-    cancel.run_until_cancelled(accept(&listener, &router, limits, &cancel, &connections)).await;
+    let (connections, over) = (TaskTracker::new(), CancellationToken::new());
+    cancel.run_until_cancelled(accept(&listener, &router, limits, (&cancel, &over), &connections)).await;
     // from here on the system refuses new connections
     drop(listener);
     connections.close();
     if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain timed out, open requests are dropped");
+        // what the router holds is free once this returns
+        over.cancel();
+        connections.wait().await;
     }
 }
 
@@ -55,7 +58,7 @@ async fn accept(
     listener: &TcpListener,
     router: &Router,
     limits: &Limits,
-    cancel: &CancellationToken,
+    (cancel, over): (&CancellationToken, &CancellationToken),
     connections: &TaskTracker,
 ) -> Infallible {
     let permits = Arc::new(Semaphore::new(limits.connections_max));
@@ -64,8 +67,9 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = serve_connection(stream, router.clone(), limits.clone(), cancel.clone());
+                let over = over.clone();
                 connections.spawn(async move {
-                    connection.await;
+                    over.run_until_cancelled(connection).await;
                     drop(permit);
                 });
             }

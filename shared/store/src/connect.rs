@@ -144,6 +144,12 @@ impl Store {
         self.run(what, connect).await
     }
 
+    /// The longest that a statement, or a transaction that runs as one, takes here; then it fails.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.inner.deadline
+    }
+
     /// Runs one statement or a short transaction under the deadline, and says what it attempted when it fails.
     pub(crate) async fn run<T>(
         &self,

@@ -160,36 +160,27 @@ pub(crate) async fn insert_in(connection: &mut PgConnection, parked: &[Parked]) 
         let (tenant, kind) = (one.tenant.unwrap_or_default(), one.kind.as_deref().unwrap_or_default());
         tracing::info!(tenant.id = %tenant, job.kind = kind, "a message of a removed tenant is discarded");
     }
-    let mut sorted: Vec<(String, &Parked)> = kept.into_iter().map(|one| (one.dedup(), one)).collect();
-    // two parkers with the same messages wait for each other and never deadlock
-    sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-    let mut new = 0;
-    for (dedup, one) in sorted {
-        new += insert_one(connection, &dedup, one).await?;
-    }
-    Ok(new)
-}
-
-/// One statement a message: parking is rare, and a statement per message keeps the columns readable.
-async fn insert_one(connection: &mut PgConnection, dedup: &str, one: &Parked) -> Result<u64, sqlx::Error> {
+    let named: Vec<(String, &Parked)> = kept.into_iter().map(|one| (one.dedup(), one)).collect();
+    // a kind that is paused comes here with all its traffic: one statement, not one for each
+    let each = |text: fn(&Parked) -> Option<String>| named.iter().map(|(_, one)| text(one)).collect::<Vec<_>>();
     let done = sqlx::query_file!(
         "sql/parked_insert.sql",
-        dedup,
-        one.tenant,
-        one.kind.as_deref().map(field),
-        one.message_id.as_deref().map(field),
-        storable(&one.class, 50),
-        storable(&one.reason, REASON_CHARS_MAX),
-        i32::try_from(one.attempt).unwrap_or(i32::MAX),
-        storable(&one.worker_version, 100),
-        one.state.as_str(),
-        field(&one.exchange),
-        field(&one.routing_key),
-        one.queue.as_deref().map(field),
-        storable_json(&one.headers, 0),
-        one.body,
-        one.traceparent.as_deref().map(field),
-        one.first_published_at.filter(is_storable),
+        &named.iter().map(|(dedup, _)| dedup.clone()).collect::<Vec<_>>(),
+        &named.iter().map(|(_, one)| one.tenant).collect::<Vec<_>>() as _,
+        &each(|one| one.kind.as_deref().map(field)) as _,
+        &each(|one| one.message_id.as_deref().map(field)) as _,
+        &each(|one| Some(storable(&one.class, 50))) as _,
+        &each(|one| Some(storable(&one.reason, REASON_CHARS_MAX))) as _,
+        &named.iter().map(|(_, one)| i32::try_from(one.attempt).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &each(|one| Some(storable(&one.worker_version, 100))) as _,
+        &each(|one| Some(one.state.as_str().to_owned())) as _,
+        &each(|one| Some(field(&one.exchange))) as _,
+        &each(|one| Some(field(&one.routing_key))) as _,
+        &each(|one| one.queue.as_deref().map(field)) as _,
+        &named.iter().map(|(_, one)| storable_json(&one.headers, 0)).collect::<Vec<_>>(),
+        &named.iter().map(|(_, one)| one.body.as_slice()).collect::<Vec<_>>() as _,
+        &each(|one| one.traceparent.as_deref().map(field)) as _,
+        &named.iter().map(|(_, one)| one.first_published_at.filter(is_storable)).collect::<Vec<_>>() as _,
     )
     .execute(connection)
     .await?;

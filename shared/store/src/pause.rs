@@ -3,7 +3,10 @@
 //! Workers read the pauses every second, so what they know may be old in both directions. Whoever has not heard of a new
 //! pause runs a message more. Whoever has not heard of an end would hold a message for ever: [`hold`] therefore locks the
 //! pauses in the transaction that holds, and a resume waits for it. Every message that was held stands in the table once
-//! the resume has committed, and [`crate::parked::release`] finds it, whoever calls that and whenever.
+//! the resume has committed, and [`crate::parked::release`] finds it, whoever calls that and whenever. A resume locks the
+//! table, not the row: rows may be shared past whoever waits to change them, and workers that hold a backlog always do.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
@@ -116,6 +119,7 @@ pub async fn resume(store: &Store, scope: &Scope, entry: &Entry) -> Result<bool,
     let what = "resume a tenant or a kind";
     let working = async {
         let mut transaction = store.pool().begin().await.attempt(what)?;
+        sqlx::query!("lock table muster.pause in exclusive mode").execute(&mut *transaction).await.attempt(what)?;
         let done = sqlx::query!(
             "update muster.pause set resumed_at = now(), resumed_by = left($3, 200)
              where resumed_at is null and tenant is not distinct from $1 and kind is not distinct from $2",
@@ -142,7 +146,7 @@ pub async fn hold(store: &Store, messages: &[Parked]) -> Result<Vec<bool>, Error
     let what = format!("hold {} messages", messages.len());
     let working = async {
         let mut transaction = store.pool().begin().await.attempt(what.clone())?;
-        let scopes = locked(&mut transaction).await?;
+        let scopes = locked(&mut transaction, messages).await?;
         let is_held = |message: &&Parked| match (message.tenant, &message.kind) {
             (Some(tenant), Some(kind)) => scopes.iter().any(|scope| scope.holds(tenant, kind)),
             _ => false,
@@ -155,10 +159,17 @@ pub async fn hold(store: &Store, messages: &[Parked]) -> Result<Vec<bool>, Error
     store.within(what.clone(), store.work_ends(), working).await
 }
 
-/// The pauses in force, which nobody ends before the transaction does.
-async fn locked(connection: &mut PgConnection) -> Result<Vec<Scope>, Error> {
-    let rows =
-        sqlx::query!("select tenant, kind from muster.pause where resumed_at is null order by pause_id for share");
+/// The pauses in force that may concern these messages, which nobody ends before the transaction does.
+async fn locked(connection: &mut PgConnection, messages: &[Parked]) -> Result<Vec<Scope>, Error> {
+    let tenants: BTreeSet<Uuid> = messages.iter().filter_map(|message| message.tenant).collect();
+    let kinds: BTreeSet<String> = messages.iter().filter_map(|message| message.kind.clone()).collect();
+    let rows = sqlx::query!(
+        "select tenant, kind from muster.pause
+         where resumed_at is null and (tenant is null or tenant = any($1)) and (kind is null or kind = any($2))
+         order by pause_id for share",
+        &Vec::from_iter(tenants),
+        &Vec::from_iter(kinds)
+    );
     let rows = rows.fetch_all(connection).await.attempt("lock the pauses")?;
     Ok(rows.into_iter().map(|row| Scope { tenant: row.tenant, kind: row.kind }).collect())
 }

@@ -24,8 +24,9 @@ impl Alone {
     /// Waits until the other lanes have nothing in hand; they take nothing new before the guard is gone.
     pub(crate) async fn quiet(&self) -> Quiet<'_> {
         let paused = Paused(self);
-        for (pauser, idle) in &self.others {
-            pauser.pause(true);
+        // all at once: none of them takes more while another one drains
+        self.others.iter().for_each(|(pauser, _)| pauser.pause(true));
+        for (_, idle) in &self.others {
             // an error says that the consumer has ended: it has nothing in hand
             let _ = idle.clone().wait_for(|idle| *idle).await;
         }

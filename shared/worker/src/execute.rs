@@ -30,13 +30,27 @@ const CONTENTION_MAX: Duration = Duration::from_secs(2);
 const CONTENTION: Policy =
     Policy { initial: Duration::from_millis(10), factor: 2.0, ceiling: Duration::from_millis(320), jitter: 0.5 };
 
-/// As many verdicts as messages.
+/// As many verdicts as messages. One run takes `limit` at most; no part of the batch is begun after a second one.
 pub(crate) fn execute(
     job: Arc<dyn AnyJob>,
     batch: Vec<Undecoded>,
     limit: Duration,
 ) -> BoxFuture<'static, Vec<Verdict>> {
+    // tokio's clock, so that its test can let time pass
+    halved(job, batch, limit, tokio::time::Instant::now() + limit * 2)
+}
+
+fn halved(
+    job: Arc<dyn AnyJob>,
+    batch: Vec<Undecoded>,
+    limit: Duration,
+    ends: tokio::time::Instant,
+) -> BoxFuture<'static, Vec<Verdict>> {
     Box::pin(async move {
+        if tokio::time::Instant::now() >= ends {
+            let chain = "the search for what failed the batch took too long".to_owned();
+            return vec![Err(Failure { cause: Cause::Timeout, chain }); batch.len()];
+        }
         let whole = match uncontended(&job, &batch, limit).await {
             Ok(verdicts) => return verdicts,
             Err(failure) => failure,
@@ -46,8 +60,8 @@ pub(crate) fn execute(
         }
         let mut first = batch;
         let second = first.split_off(first.len() / 2);
-        let mut verdicts = execute(Arc::clone(&job), first, limit).await;
-        verdicts.extend(execute(job, second, limit).await);
+        let mut verdicts = halved(Arc::clone(&job), first, limit, ends).await;
+        verdicts.extend(halved(job, second, limit, ends).await);
         verdicts
     })
 }

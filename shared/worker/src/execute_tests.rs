@@ -37,6 +37,10 @@ impl Job for Obedient {
             match message.payload.agent_id.as_str() {
                 "panics" => panic!("planted"),
                 "hangs" => std::future::pending().await,
+                "breaks the batch slowly" => {
+                    tokio::time::sleep(Duration::from_millis(150)).await;
+                    return Err(Asked(Class::Permanent).into());
+                }
                 "breaks the batch" => return Err(Asked(Class::Permanent).into()),
                 "is contended once" if run == 0 => return Err(Asked(Class::Contention).into()),
                 "is contended for ever" => return Err(Asked(Class::Contention).into()),
@@ -82,6 +86,14 @@ async fn only_the_culprit_of_a_broken_batch_is_permanent() {
     let (verdicts, runs) = run(&["a", "b", "c", "d", "e", "breaks the batch", "g", "h"]).await;
     assert_eq!(verdicts, [None, None, None, None, None, PERMANENT, None, None]);
     assert_eq!(runs, 7, "halving takes a logarithm of runs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_search_for_culprits_begins_no_part_after_twice_the_limit() {
+    let (verdicts, runs) = run(&["breaks the batch slowly"; 64]).await;
+    // at 0, 150 and 300 ms of 400
+    assert_eq!((verdicts.len(), runs), (64, 3));
+    assert!(verdicts.iter().all(|cause| *cause == Some(Cause::Timeout)), "each runs alone the next time: {verdicts:?}");
 }
 
 #[tokio::test]

@@ -20,8 +20,6 @@ use crate::hold::headers;
 pub(crate) const BATCH_MESSAGES_MAX: u16 = 100;
 /// How long a delivery is held while Postgres is away; then it is given back, which the landing queue does not count.
 const HOLD: Duration = Duration::from_secs(30);
-/// How long a batch may take: its hold, and a statement that began just before its end.
-const PARK_MAX: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_millis(20);
 const AGAIN: Policy =
     Policy { initial: Duration::from_millis(200), factor: 2.0, ceiling: Duration::from_secs(5), jitter: 0.3 };
@@ -58,7 +56,8 @@ impl Parker {
         let sound = batch.iter().filter(|delivery| !delivery.is_probe());
         let rows: Vec<Parked> = sound.map(|delivery| row(delivery, &self.me)).collect();
         let until = Instant::now() + HOLD;
-        let _work = watchdog::begin(PARK_MAX, "a batch of dead letters".to_owned());
+        // its hold, a statement that began just before its end, and the look for floods
+        let _work = watchdog::begin(HOLD + self.store.deadline() * 2, "a batch of dead letters".to_owned());
         for failures in 1.. {
             let error = match parked::insert(&self.store, &rows).await {
                 Ok(_) => {

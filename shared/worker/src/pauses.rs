@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fault::{Class, Classify as _};
 use store::Store;
 use store::parked::{self, BATCH_ROWS_MAX};
 use store::pause::{self, Pause};
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::gate::Gate;
 use crate::relay::Wake;
 
 /// How often the pauses are read.
@@ -50,8 +52,9 @@ impl Pauses {
         }
     }
 
-    /// Reads them until `stop`. What a release moves into the outbox the relay is woken for.
-    pub(crate) async fn follow(self, relay: Wake, stop: CancellationToken) {
+    /// Reads them until `stop`; while they cannot be read, the gate is closed. What a release moves into the outbox the relay
+    /// is woken for.
+    pub(crate) async fn follow(self, gate: Gate, relay: Wake, stop: CancellationToken) {
         let mut reads_to_look = 0;
         while !stop.is_cancelled() {
             match pause::in_force(&self.store).await {
@@ -65,7 +68,9 @@ impl Pauses {
                     }
                     reads_to_look -= 1;
                 }
-                Err(error) => tracing::debug!({ field::ERROR } = %fault::chain(&error), "the pauses were not read"),
+                // as any job's: nothing new is taken, and the log says why. A message of what may be paused is not run
+                Err(error) if error.class() == Class::Outage => gate.report_outage(&error.chain()),
+                Err(error) => tracing::warn!({ field::ERROR } = error.chain(), "the pauses were not read"),
             }
             let _ = tokio::time::timeout(READ_EVERY, stop.cancelled()).await;
         }
@@ -78,8 +83,11 @@ impl Pauses {
             let value = if pauses.iter().any(is_paused) { 1.0 } else { 0.0 };
             metrics::gauge!(metric::KIND_PAUSED, "kind" => kind.name).set(value);
         }
-        tracing::info!({ field::PAUSES } = pauses.len(), "the pauses in force are others now");
-        self.known.send_replace(Some(pauses));
+        let count = pauses.len();
+        let before = self.known.send_replace(Some(pauses));
+        if count > 0 || before.is_some() {
+            tracing::info!({ field::PAUSES } = count, "the pauses in force are others now");
+        }
     }
 
     /// Sends what no pause holds any more, batch by batch; whether nothing is left.

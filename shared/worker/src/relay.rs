@@ -25,9 +25,6 @@ use crate::trace;
 /// How long a row rests that the broker did not confirm, so that it holds nobody behind it back.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long a pass may take: two statements at their deadlines and the confirms between them.
-const PASS_MAX: Duration = Duration::from_secs(90);
-
 /// Wakes the relay of this process, after its own commits.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
@@ -94,7 +91,9 @@ impl Relay {
 
     /// One claim, its publishes and its delete; whether to go on at once.
     async fn pass(&self) -> Result<bool, store::Error> {
-        let _work = watchdog::begin(PASS_MAX, "a pass of the relay".to_owned());
+        // a claim, rows that are parked, a delete and a release, and the confirms between them
+        let pass_max = self.store.deadline() * 4 + self.publisher.confirm_timeout();
+        let _work = watchdog::begin(pass_max, "a pass of the relay".to_owned());
         let rows = outbox::claim(&self.store, self.rows_max, self.lease).await?;
         if rows.is_empty() {
             return Ok(false);

@@ -175,7 +175,7 @@ impl Parts {
         lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(parker.clone(), landing, stop.clone()))));
         let retaining =
             tokio::spawn(retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone()));
-        let pausing = tokio::spawn(pauses.follow(wake.clone(), stop.clone()));
+        let pausing = tokio::spawn(pauses.follow(gate.clone(), wake.clone(), stop.clone()));
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
         let relaying = tokio::spawn(relay.run(relay_stop.clone()));
         Self {

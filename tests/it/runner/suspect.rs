@@ -97,7 +97,8 @@ async fn a_worker_whose_job_never_yields_ends_with_3_and_the_message_is_parked()
     ];
     let mut ends = 0;
     let mut worker = start_with(&world, &file, &settings);
-    until(DEADLINE * 3, async || {
+    // up to nine ends, of some seconds each on a loaded machine
+    until(DEADLINE * 6, async || {
         if let Some(status) = worker.ended() {
             assert_eq!(status.code(), Some(3), "{:#?}", worker.log());
             assert!(worker.log().iter().any(|line| line.contains("no progress is possible")), "it says why");
@@ -112,6 +113,24 @@ async fn a_worker_whose_job_never_yields_ends_with_3_and_the_message_is_parked()
     // by its attempts; or, where it took all threads at once, as one that killed its worker too often
     let parked = world.until_parked(1).await.remove(0);
     assert!(["timeout", "poison"].contains(&parked.class.as_str()), "{}", parked.class);
+    assert!(worker.terminate(Duration::from_secs(40)).await.success());
+    world.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_read_the_pauses_says_so_and_burns_no_attempt() {
+    let world = Scripted::declared(|_| {}).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("applied");
+    // as in a database that is behind this worker
+    world.database().execute("alter table muster.pause rename to not_yet").await;
+    let mut worker = start_with(&world, &file, &[("MUSTER_ATTEMPTS_MAX", "1")]);
+    world.send("patient").await;
+    let line = worker.until_log(DEADLINE, "postgres cannot be used").await;
+    assert!(line.contains("muster.pause"), "{line}");
+    assert!(applied(&file).is_empty(), "it may be paused");
+    world.database().execute("alter table muster.not_yet rename to pause").await;
+    until(DEADLINE, async || if applied(&file).contains_key("patient") { Ok(()) } else { Err("not applied") }).await;
     assert!(worker.terminate(Duration::from_secs(40)).await.success());
     world.assert_empty().await;
 }

@@ -7,7 +7,7 @@ use store::parked::{self, Whole};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::trace_id;
+use super::{redactor, trace_id};
 use crate::call::{Call, Reply};
 use crate::problem::Problem;
 use crate::redact::Redactor;
@@ -56,11 +56,8 @@ pub(crate) async fn one(call: Call, _: NoQuery, _: NoBody) -> Result<Reply<Whole
     let parked_id: i64 = text.parse().map_err(|_| Problem::not_found(WHAT))?;
     let tenant = call.only_tenant(None)?;
     let row = parked::find(&call.app.store, tenant, parked_id).await?.ok_or_else(|| Problem::not_found(WHAT))?;
-    let own = match row.tenant {
-        Some(tenant) => call.app.connections.texts(tenant).await?,
-        None => Vec::new(),
-    };
-    Ok(Reply::ok(shown(row, &Redactor::of(own))))
+    let redactor = redactor(&call, row.tenant).await?;
+    Ok(Reply::ok(shown(row, &redactor)))
 }
 
 const WHAT: &str = "parked message";

@@ -122,6 +122,43 @@ async fn a_resume_waits_for_whoever_is_holding() {
 }
 
 #[tokio::test]
+async fn a_resume_gets_past_workers_that_hold_without_a_break() {
+    let database = TestDatabase::create().await;
+    pause(&database.store(), &of_kind(KIND)).await;
+    let holders: Vec<_> = (0..8)
+        .map(|holder: u32| {
+            let store = database.second_store();
+            let batch: Vec<Parked> = (0..100).map(|n| message(TENANT, KIND, holder * 100 + n)).collect();
+            // until the pause has ended
+            tokio::spawn(async move { while pause::hold(&store, &batch).await.unwrap()[0] {} })
+        })
+        .collect();
+    assert!(within(resume(&database.store(), &of_kind(KIND))).await);
+    for holder in holders {
+        within(holder).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hold_keeps_only_those_pauses_from_ending_that_hold_its_messages() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    for scope in [of_tenant(TENANT), of_tenant(OTHER), of_kind("x.v1")] {
+        pause(&store, &scope).await;
+    }
+    execute(
+        &database,
+        "create function keep() returns trigger language plpgsql as $$ begin
+        perform set_config('muster.locked', (select count(*)::text from muster.pause p where p.xmax <> 0), true);
+        new.reason := current_setting('muster.locked'); return new; end $$;
+        create trigger keep before insert on muster.parked for each row execute function keep()",
+    )
+    .await;
+    assert_eq!(pause::hold(&store, &[message(TENANT, KIND, 1)]).await.unwrap(), [true]);
+    assert_eq!(text(&database, "select reason from muster.parked").await, "1", "rows of muster.pause that are locked");
+}
+
+#[tokio::test]
 async fn everything_at_once_cannot_be_paused() {
     let database = TestDatabase::create().await;
     let everything = Scope { tenant: None, kind: None };
@@ -136,8 +173,10 @@ async fn a_hundred_parks_of_a_kind_in_a_minute_do_not_stop_it_and_one_more_does(
     let parked = |kind, number| Parked { state: ParkedState::Parked, ..message(TENANT, kind, number) };
     let stop = async || pause::stop_floods(&store, &[KIND, "x.v1"], 100, "alert-worker 0.1.0").await.unwrap();
     parked::insert(&store, &(0..100).map(|n| parked(KIND, n)).collect::<Vec<_>>()).await.unwrap();
-    // those of another kind, and those that are only held, are not counted
-    parked::insert(&store, &[parked("x.v1", 0), message(TENANT, KIND, 500)]).await.unwrap();
+    // those of another kind, those that are only held, and those that no queue or no broker took are not counted
+    let class = |class: &str, number| Parked { class: class.to_owned(), ..parked(KIND, number) };
+    let others = [parked("x.v1", 0), message(TENANT, KIND, 500), class("unrouted", 600), class("unpublished", 601)];
+    parked::insert(&store, &others).await.unwrap();
     assert!(stop().await.is_empty());
     parked::insert(&store, &[parked(KIND, 100)]).await.unwrap();
     assert_eq!(stop().await, [KIND]);
@@ -154,4 +193,13 @@ async fn a_hundred_parks_of_a_kind_in_a_minute_do_not_stop_it_and_one_more_does(
         .await;
     parked::insert(&store, &[parked(KIND, 102)]).await.unwrap();
     assert!(stop().await.is_empty(), "what was parked more than a minute ago is not counted");
+    // the database's clock was set back: what lies ahead says nothing of now
+    execute(
+        &database,
+        "insert into muster.pause (kind, cause, paused_by, resumed_at, resumed_by)
+             values ('alert.observed.v1', 'person', 'x', now() + interval '1 hour', 'x')",
+    )
+    .await;
+    parked::insert(&store, &(200..301).map(|n| parked(KIND, n)).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(stop().await, [KIND]);
 }
