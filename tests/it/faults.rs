@@ -27,6 +27,10 @@ everyday! {
     workers_that_are_replaced_one_by_one_lose_and_double_nothing => "workers-rolled",
     every_message_three_times_in_any_order_has_its_effect_once => "order-shuffled",
     a_resolve_may_come_long_before_its_open => "order-resolve-first",
+    a_broker_that_goes_silent_loses_and_doubles_nothing => "broker-half-open",
+    exchanges_that_were_deleted_are_declared_anew_and_nothing_is_lost => "broker-exchange-deleted",
+    a_postgres_that_was_stopped_at_once_loses_and_doubles_nothing => "postgres-stopped",
+    sessions_that_end_in_their_transactions_lose_and_double_nothing => "postgres-sessions-ended",
 }
 
 /// Limits of time are the program's to compare: here other tests run at the same time.

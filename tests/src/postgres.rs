@@ -1,5 +1,6 @@
 //! A PostgreSQL server of a test's own, for what a shared one cannot bear: a crash, a stop, a failover, no connections left.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr as _;
@@ -33,7 +34,41 @@ pub struct PrivatePostgres {
     bin: PathBuf,
     account: Option<Account>,
     settings: Vec<String>,
+    disk: Option<SmallDisk>,
     folder: TempDir,
+}
+
+/// A file system of its own, which can be filled without harm to others.
+#[derive(Debug)]
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it on a folder.
+    fn mount(path: PathBuf, mib: u32) -> Self {
+        std::fs::create_dir(&path).expect("the folder above is new and ours");
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status();
+        let is_mounted = mounted.is_ok_and(|status| status.success());
+        assert!(is_mounted, "NOT PLAYED: a small disk must be mounted on {}, which takes root", path.display());
+        Self(path)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    fn fill(&self) {
+        let mut filler = std::fs::File::create(self.filler()).expect("an empty file fits");
+        let piece = vec![1; 4096];
+        while filler.write_all(&piece).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // one that is left says so by itself: its folder cannot be removed
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }
 
 /// One server's process with its data.
@@ -106,15 +141,31 @@ impl PrivatePostgres {
     /// # Panics
     /// As there.
     pub async fn start_with(settings: &[&str]) -> Self {
+        Self::start_on(None, settings).await
+    }
+
+    /// As [`PrivatePostgres::start_with`], on a disk of so many MiB that [`PrivatePostgres::fill_disk`] fills. 256 do.
+    ///
+    /// # Panics
+    /// As there, and where the tests are not root.
+    pub async fn start_on_disk(mib: u32, settings: &[&str]) -> Self {
+        Self::start_on(Some(mib), settings).await
+    }
+
+    async fn start_on(disk_mib: Option<u32>, settings: &[&str]) -> Self {
         let bin = newest(Path::new(VERSIONS));
         let folder = tempfile::Builder::new().prefix("muster-postgres-").tempdir().expect("a temporary folder");
         let account = Account::owning("postgres", folder.path());
-        let data = folder.path().join("server");
+        let disk = disk_mib.map(|mib| SmallDisk::mount(folder.path().join("disk"), mib));
+        if let (Some(disk), Some(account)) = (&disk, account) {
+            account.own(&disk.0);
+        }
+        let data = disk.as_ref().map_or(folder.path(), |disk| &disk.0).join("server");
         let [port] = account::free_ports();
         let server = Node { process: None, data, port };
         let (door, url) = Proxy::before(&format!("postgres://{ROLE}:{}@{}", password(), server.address())).await;
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut postgres = Self { server, replica: None, door, url, bin, account, settings, folder };
+        let mut postgres = Self { server, replica: None, door, url, bin, account, settings, disk, folder };
         let initdb = ["--username", ROLE, "--auth=trust", "--encoding=UTF8", "--no-sync", "-D"];
         postgres.run("initdb", &initdb, &postgres.server.data).await;
         postgres.start_again().await;
@@ -175,6 +226,31 @@ impl PrivatePostgres {
         if let Some(process) = &self.server.process {
             process.signal_family(signal);
         }
+    }
+
+    /// Leaves no byte free on its disk.
+    ///
+    /// # Panics
+    /// If it has no disk of its own.
+    pub fn fill_disk(&self) {
+        self.disk.as_ref().expect("ask for a disk: the other one is everybody's").fill();
+    }
+
+    /// Ends [`PrivatePostgres::fill_disk`], and starts the server where it has given up.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn empty_disk(&mut self) {
+        let disk = self.disk.as_ref().expect("it has one, it was filled");
+        std::fs::remove_file(disk.filler()).expect("it was filled");
+        until(START_DEADLINE, async || {
+            if self.server.process.as_mut().is_none_or(|process| process.ended().is_some()) {
+                let process = self.begin(&self.server);
+                self.server.process = Some(process);
+            }
+            self.server.try_connect().await.map(drop)
+        })
+        .await;
     }
 
     /// Adds a replica without which no transaction commits.

@@ -106,6 +106,38 @@ impl PrivateBroker {
         }
     }
 
+    /// Stops all of its processes (SIGSTOP): connections stand, and nobody answers.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Ends [`PrivateBroker::freeze`].
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(node) = &self.node {
+            node.signal_family(signal);
+        }
+    }
+
+    /// Raises the disk alarm: more must be free than any disk has. It blocks as [`PrivateBroker::alarm_on`] does.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn disk_alarm_on(&self) {
+        self.control(&["set_disk_free_limit", "1000000GB"]).await;
+    }
+
+    /// Ends the disk alarm.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn disk_alarm_off(&self) {
+        self.control(&["set_disk_free_limit", "10MB"]).await;
+    }
+
     /// Raises the memory alarm: from now on the node blocks every connection that publishes.
     ///
     /// # Panics

@@ -27,11 +27,13 @@
 //!   ([`crate::fleet::Builder::private_broker`], [`crate::fleet::Builder::private_postgres`]), which costs ten seconds or two.
 //! - Poison that it plants it tells by [`Trial::expect_parked`].
 
+mod broker;
 pub mod checks;
 mod ending;
 mod facts;
 mod load;
 mod order;
+mod postgres;
 mod report;
 mod run;
 mod side;
@@ -49,7 +51,7 @@ pub use side::Side;
 pub use trial::{Outcome, Trial, Victim};
 
 /// Every case, by the files that hold them.
-const GROUPS: &[&[Case]] = &[workers::CASES, order::CASES];
+const GROUPS: &[&[Case]] = &[workers::CASES, order::CASES, broker::CASES, postgres::CASES];
 
 /// The longest recovery from a fault that no other limit is promised of (pipeline §12).
 const RECOVERY_MAX: Duration = Duration::from_secs(15);

@@ -71,7 +71,7 @@ async fn in_transaction(ground: Ground) -> Outcome {
 }
 
 /// Waits until so many sessions of alert workers wait for a lock.
-async fn until_waiting(trial: &Trial, sessions: i64) {
+pub(super) async fn until_waiting(trial: &Trial, sessions: i64) {
     let query = "select count(*) from pg_stat_activity where datname = current_database()
                  and application_name = 'alert-worker' and wait_event_type = 'Lock'";
     until(DEADLINE, async || match sqlx::query_scalar::<_, i64>(query).fetch_one(trial.sql()).await {

@@ -18,6 +18,7 @@ pub struct Builder {
     pub(super) without_gateway: bool,
     pub(super) private_broker: bool,
     pub(super) private_postgres: Option<Vec<String>>,
+    pub(super) private_disk_mib: Option<u32>,
     pub(super) proxies: bool,
     pub(super) logs: Option<PathBuf>,
     pub(super) simulator: Option<SimulatorConfig>,
@@ -57,6 +58,13 @@ impl Builder {
     #[must_use]
     pub fn private_postgres(mut self, settings: &[&str]) -> Self {
         self.private_postgres = Some(settings.iter().map(|setting| (*setting).to_owned()).collect());
+        self
+    }
+
+    /// That server on a small disk, which the test may fill; takes root.
+    #[must_use]
+    pub fn private_disk(mut self, mib: u32) -> Self {
+        self.private_disk_mib = Some(mib);
         self
     }
 
@@ -100,7 +108,7 @@ impl Builder {
     /// If a program was not built, or does not become ready.
     pub async fn start(self) -> Fleet {
         let ((database, postgres), place) =
-            tokio::join!(database(self.private_postgres.as_deref()), place(self.private_broker));
+            tokio::join!(database(self.private_postgres.as_deref(), self.private_disk_mib), place(self.private_broker));
         let connection = programs::connect(&database.store()).await;
         let state = tempfile::tempdir().expect("a temporary folder");
         let (amqp_proxy, amqp_url) = proxied(self.proxies, place.client().url()).await;
@@ -147,10 +155,13 @@ async fn place(private: bool) -> Place {
     Place::Shared(Box::new(Vhost::create().await))
 }
 
-async fn database(private: Option<&[String]>) -> (TestDatabase, Option<Box<PrivatePostgres>>) {
+async fn database(private: Option<&[String]>, disk_mib: Option<u32>) -> (TestDatabase, Option<Box<PrivatePostgres>>) {
     let Some(settings) = private else { return (TestDatabase::create().await, None) };
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let postgres = PrivatePostgres::start_with(&settings).await;
+    let postgres = match disk_mib {
+        Some(mib) => PrivatePostgres::start_on_disk(mib, &settings).await,
+        None => PrivatePostgres::start_with(&settings).await,
+    };
     let url = format!("{}/postgres", postgres.url());
     (TestDatabase::create_on(&url).await, Some(Box::new(postgres)))
 }

@@ -1,0 +1,235 @@
+//! A broker that dies, hangs, blocks its publishers or has lost what was declared. The gateway takes webhooks meanwhile.
+
+use std::time::Duration;
+
+use contract::topology::{self, Lane, Worker};
+use lapin::options::ExchangeDeleteOptions;
+use lapin::types::FieldTable;
+use store::parked::{self, Selection};
+use store::testing;
+
+use super::{Case, Ground, Outcome, Side, Trial};
+use crate::fleet::Builder;
+use crate::proxy::Fault;
+use crate::{DEADLINE, Fleet, PrivateBroker, until};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("broker-killed", "kill -9 of RabbitMQ, later than a second after the last declare", |ground| {
+        Box::pin(killed(ground))
+    }),
+    Case::new("broker-restarted", "RabbitMQ stopped in order and started again", |ground| Box::pin(restarted(ground))),
+    Case::new("broker-frozen", "RabbitMQ stopped (SIGSTOP) for 30 s: connections stand, nobody answers", |ground| {
+        Box::pin(frozen(ground))
+    }),
+    Case::new("broker-memory-alarm", "the memory alarm blocks whoever publishes", |ground| {
+        Box::pin(memory_alarm(ground))
+    }),
+    Case::new("broker-disk-alarm", "the disk alarm blocks whoever publishes", |ground| Box::pin(disk_alarm(ground))),
+    Case::new("broker-half-open", "nothing comes back from RabbitMQ any more, not even an end", |ground| {
+        Box::pin(half_open(ground))
+    })
+    .everyday(),
+    Case::new("broker-exchange-deleted", "the exchanges of work, retries and the landing are deleted", |ground| {
+        Box::pin(exchange_deleted(ground))
+    })
+    .everyday(),
+    Case::new(
+        "broker-queue-deleted",
+        "a work queue is deleted with all that lies in it; polls bring it back",
+        |ground| Box::pin(queue_deleted(ground)),
+    ),
+    Case::new(
+        "broker-binding-missing",
+        "a work queue gets nothing any more; what was parked is sent again",
+        |ground| Box::pin(binding_missing(ground)),
+    ),
+];
+
+/// Webhooks in a second.
+pub(super) const RATE: u32 = 40;
+/// More than any case sends: the load ends with the case.
+pub(super) const ENDLESS: u64 = 100_000;
+/// Before the fault.
+pub(super) const BEFORE: usize = 100;
+/// The gateway's own default: the harness's is longer.
+const SPOOL_AFTER_MS: u32 = 100;
+
+fn fleet() -> Builder {
+    Fleet::builder().workers(2).set("MUSTER_GATEWAY_SPOOL_AFTER_MS", SPOOL_AFTER_MS)
+}
+
+pub(super) async fn under_load(ground: Ground, fleet: Builder) -> Trial {
+    let mut trial = Trial::start(ground, fleet).await;
+    trial.load(RATE, ENDLESS);
+    trial.under_way(BEFORE).await;
+    trial
+}
+
+/// Goes on for so many seconds, as the load counts it: webhooks are answered meanwhile, whatever the fault.
+pub(super) async fn meanwhile(trial: &Trial, time: Duration) {
+    let answered = |side: &Side| {
+        let all = side.control().webhooks();
+        all.iter().filter(|webhook| webhook.finished_at.is_some()).count()
+    };
+    let before: usize = trial.sides().iter().map(answered).sum();
+    trial.under_way(before + RATE as usize * time.as_secs() as usize).await;
+}
+
+async fn killed(ground: Ground) -> Outcome {
+    let away = Duration::from_secs(ground.pick(2, 10));
+    let mut trial = under_load(ground, fleet().private_broker()).await;
+    trial.fleet().broker().kill().await;
+    meanwhile(&trial, away).await;
+    trial.fleet().broker().start_again().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn restarted(ground: Ground) -> Outcome {
+    let away = Duration::from_secs(ground.pick(2, 10));
+    let mut trial = under_load(ground, fleet().private_broker()).await;
+    trial.fleet().broker().stop().await;
+    meanwhile(&trial, away).await;
+    trial.fleet().broker().start_again().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn frozen(ground: Ground) -> Outcome {
+    let frozen = Duration::from_secs(ground.pick(6, 30));
+    let mut trial = under_load(ground, fleet().private_broker()).await;
+    trial.fleet().broker().freeze();
+    meanwhile(&trial, frozen).await;
+    trial.fleet().broker().thaw();
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn memory_alarm(ground: Ground) -> Outcome {
+    alarmed(ground, PrivateBroker::alarm_on, PrivateBroker::alarm_off).await
+}
+
+async fn disk_alarm(ground: Ground) -> Outcome {
+    alarmed(ground, PrivateBroker::disk_alarm_on, PrivateBroker::disk_alarm_off).await
+}
+
+async fn alarmed(ground: Ground, on: impl AsyncFn(&PrivateBroker), off: impl AsyncFn(&PrivateBroker)) -> Outcome {
+    let blocked = Duration::from_secs(ground.pick(3, 15));
+    let mut trial = under_load(ground, fleet().private_broker()).await;
+    on(trial.fleet().broker()).await;
+    meanwhile(&trial, blocked).await;
+    off(trial.fleet().broker()).await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// At the end the old connections are reset, as by the router that has forgotten them.
+async fn half_open(ground: Ground) -> Outcome {
+    // the long one outlasts two heartbeats, the short one the wait for a confirm
+    let deaf = Duration::from_secs(ground.pick(6, 25));
+    let mut trial = under_load(ground, fleet().proxies()).await;
+    trial.fleet().amqp_proxy().set(Fault::HALF_OPEN);
+    meanwhile(&trial, deaf).await;
+    trial.fleet().amqp_proxy().reset();
+    trial.fleet().amqp_proxy().set(Fault::NONE);
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// Not the exchange of events: what is bound there is its readers' to bind again.
+async fn exchange_deleted(ground: Ground) -> Outcome {
+    let rounds = ground.pick(1, 3);
+    let mut trial = under_load(ground, fleet()).await;
+    for exchange in [topology::WORK, topology::RETRY, topology::LANDING].repeat(rounds) {
+        let channel = trial.fleet().amqp().try_channel().await.expect("the broker is there");
+        let deleted = channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await;
+        deleted.expect("the exchange can be deleted");
+        meanwhile(&trial, Duration::from_secs(1)).await;
+    }
+    trial.healed().await;
+    trial.finish().await
+}
+
+fn main_queue() -> String {
+    topology::queue(Worker::Alert, Lane::Main)
+}
+
+/// Workers stand still while the queue with new openings goes; openings alone, for what a poll does not show any more is lost.
+async fn queue_deleted(ground: Ground) -> Outcome {
+    let mut trial = Trial::start(ground, fleet()).await;
+    trial.load(RATE, BEFORE as u64);
+    trial.all_sent().await;
+    trial.fleet.until_idle().await;
+    for place in 0..2 {
+        trial.fleet().worker(place).signal("STOP");
+    }
+    trial.sides().iter().for_each(open_a_few);
+    trial.all_sent().await;
+    // there is nothing of theirs in any worker
+    trial.spans_are_lost();
+    trial.fleet().amqp().delete_queue(&main_queue()).await;
+    for place in 0..2 {
+        trial.fleet().worker(place).signal("CONT");
+    }
+    trial.load(RATE, BEFORE as u64);
+    let queue = main_queue();
+    until(DEADLINE, async || trial.fleet.amqp().depth(&queue).await.ok_or("nobody has declared it")).await;
+    trial.all_sent().await;
+    send_parked_again(&trial).await;
+    for side in trial.sides() {
+        side.reconcile(&trial.fleet).await;
+    }
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// As `muster park redrive` does.
+async fn send_parked_again(trial: &Trial) {
+    trial.fleet.until_idle().await;
+    let (store, all) = (trial.fleet.store(), Selection::default());
+    until(DEADLINE, async || {
+        let newest = parked::newest(&store).await.map_err(|error| error.chain())?;
+        let by = testing::entry("parked.redrive");
+        let sent = parked::redrive(&store, &all, newest, parked::BATCH_ROWS_MAX, &by).await;
+        match sent.map_err(|error| error.chain())? {
+            0 => Ok(()),
+            sent => Err(format!("{sent} more were sent again")),
+        }
+    })
+    .await;
+}
+
+/// Agents that no storm looks at go away.
+fn open_a_few(side: &Side) {
+    for agent in side.control().agents().into_iter().skip(10).take(8) {
+        side.control().agent_overdue(agent.pk).expect("there is such an agent");
+    }
+}
+
+/// Nothing breaks, so nobody connects anew and declares it: what comes meanwhile is parked as `unrouted`, and `muster park
+/// list` says to start a worker and to send it again.
+async fn binding_missing(ground: Ground) -> Outcome {
+    let mut trial = Trial::start(ground, fleet()).await;
+    trial.load(RATE, BEFORE as u64);
+    trial.all_sent().await;
+    let channel = trial.fleet().amqp().try_channel().await.expect("the broker is there");
+    let key = topology::binding_key(Worker::Alert, Lane::Main);
+    let unbound =
+        channel.queue_unbind(main_queue().into(), topology::WORK.into(), key.into(), FieldTable::default()).await;
+    unbound.expect("it was bound");
+    // few: of too many parks its kind would be stopped
+    trial.load(RATE, 20);
+    trial.all_sent().await;
+    // what was parked was not processed at once
+    trial.spans_are_lost();
+    until(DEADLINE, async || match parked::count(&trial.fleet.store()).await {
+        // a slow machine publishes some twice
+        Ok(20..) => Ok(()),
+        other => Err(format!("{other:?} are parked")),
+    })
+    .await;
+    trial.fleet().add_worker().await;
+    send_parked_again(&trial).await;
+    trial.healed().await;
+    trial.finish().await
+}

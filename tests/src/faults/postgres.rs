@@ -1,0 +1,253 @@
+//! A Postgres that goes away, fails over, ends sessions, refuses new ones, or has other guests.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio_util::sync::CancellationToken;
+
+use super::broker::{BEFORE, ENDLESS, RATE, meanwhile, under_load};
+use super::workers::until_waiting;
+use super::{Case, Ground, Outcome, Trial};
+use crate::fleet::Builder;
+use crate::proxy::Fault;
+use crate::{DEADLINE, Fleet, until};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("postgres-stopped", "immediate stop of Postgres, and its start", |ground| Box::pin(stopped(ground)))
+        .everyday()
+        .recovers_within_s(5),
+    Case::new("postgres-sessions-ended", "sessions ended in their transactions, again and again", |ground| {
+        Box::pin(sessions_ended(ground))
+    })
+    .everyday()
+    .recovers_within_s(5),
+    Case::new("postgres-fails-over", "Postgres dies and its synchronous replica takes over", |ground| {
+        Box::pin(fails_over(ground))
+    }),
+    Case::new(
+        "postgres-worker-frozen",
+        "a worker stands still (SIGSTOP) in a transaction until Postgres ends it",
+        |ground| Box::pin(worker_frozen(ground)),
+    ),
+    Case::new("postgres-migration-late", "workers are there before their migration: they wait for it", |ground| {
+        Box::pin(migration_late(ground))
+    }),
+    Case::new("postgres-contended", "a rival's deadlocks, locks and serialization failures", |ground| {
+        Box::pin(contended(ground))
+    }),
+    Case::new("postgres-connections-exhausted", "others have taken every connection (max_connections)", |ground| {
+        Box::pin(connections_exhausted(ground))
+    }),
+    Case::new("postgres-disk-full", "no byte is left on the disk of Postgres (takes root: a small tmpfs)", |ground| {
+        Box::pin(disk_full(ground))
+    }),
+    Case::new("postgres-half-open", "nothing comes back from Postgres any more, not even an end", |ground| {
+        Box::pin(half_open(ground))
+    }),
+];
+
+/// What the programs of a fleet call themselves to Postgres.
+const OURS: &str = "application_name in ('alert-worker', 'ingest-gateway')";
+
+fn fleet() -> Builder {
+    Fleet::builder().workers(2)
+}
+
+async fn stopped(ground: Ground) -> Outcome {
+    let away = Duration::from_secs(ground.pick(2, 20));
+    let mut trial = under_load(ground, fleet().private_postgres(&[])).await;
+    trial.fleet().postgres().stop_at_once();
+    meanwhile(&trial, away).await;
+    trial.fleet().postgres().start_again().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn sessions_ended(ground: Ground) -> Outcome {
+    let rounds = ground.pick(20, 200);
+    let mut trial = under_load(ground, fleet()).await;
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where datname = current_database() and application_name = 'alert-worker' and xact_start is not null";
+    for _ in 0..rounds {
+        // somebody is at work all the time; not to be in time is a round less
+        until(DEADLINE, async || match sqlx::query_scalar::<_, i64>(end).fetch_one(trial.sql()).await {
+            Ok(0) => Err("nobody is in a transaction".to_owned()),
+            Ok(ended) => Ok(ended),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
+    }
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn fails_over(ground: Ground) -> Outcome {
+    let mut trial = Trial::start(ground, fleet().private_postgres(&[])).await;
+    trial.fleet().postgres().add_replica().await;
+    trial.load(RATE, ENDLESS);
+    trial.under_way(BEFORE).await;
+    trial.fleet().postgres().fail_over().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// What it has in hand is another's once the broker misses its heartbeats, or its own when it goes on: not twice.
+async fn worker_frozen(ground: Ground) -> Outcome {
+    let idle_ms = ground.pick(1_000, 10_000);
+    let fleet = fleet().set("MUSTER_DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", idle_ms);
+    let mut trial = under_load(ground, fleet).await;
+    let mut rival = trial.fleet().database().connect().await;
+    // the alerts are written by then, the events are not
+    let mut held = rival.begin().await.expect("the database answers");
+    sqlx::query("lock table muster.outbox in share mode").execute(&mut *held).await.expect("it is given");
+    until_waiting(&trial, 1).await;
+    trial.fleet().worker(0).signal("STOP");
+    trial.fleet().worker(1).signal("STOP");
+    held.rollback().await.expect("the database answers");
+    // the statement has ended, and nobody says the next one
+    let open = "select count(*) from pg_stat_activity
+                where datname = current_database() and application_name = 'alert-worker' and xact_start is not null";
+    until(DEADLINE * 2, async || match sqlx::query_scalar::<_, i64>(open).fetch_one(trial.sql()).await {
+        Ok(0) => Ok(()),
+        other => Err(format!("{other:?} transactions are open")),
+    })
+    .await;
+    for place in 0..2 {
+        trial.fleet().worker(place).signal("CONT");
+    }
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// A table of a later version is not there yet: nothing may be parked, however often it is tried.
+async fn migration_late(ground: Ground) -> Outcome {
+    let late = Duration::from_secs(ground.pick(6, 30));
+    let mut trial = under_load(ground, fleet()).await;
+    trial.fleet().database().execute("alter table muster.alert_state rename to alert_state_of_later").await;
+    meanwhile(&trial, late).await;
+    let parked = store::parked::count(&trial.fleet.store()).await.expect("the database answers");
+    assert_eq!(parked, 0, "messages were parked while the schema was not theirs");
+    trial.fleet().database().execute("alter table muster.alert_state_of_later rename to alert_state").await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn contended(ground: Ground) -> Outcome {
+    let (time, seed) = (Duration::from_secs(ground.pick(5, 30)), ground.seed);
+    let mut trial = under_load(ground, fleet()).await;
+    // a session that locks rows in another order than ours meets deadlocks; one that sees a snapshot, serialization failures
+    isolate(&trial, "repeatable read").await;
+    let stop = CancellationToken::new();
+    let rivals: Vec<_> = (0..3)
+        .map(|number| {
+            let url = trial.fleet.database().url().to_owned();
+            tokio::spawn(rival(url, seed.wrapping_add(number), stop.clone()))
+        })
+        .collect();
+    meanwhile(&trial, time).await;
+    stop.cancel();
+    for rival in rivals {
+        let rounds = rival.await.expect("a rival does not panic");
+        assert!(rounds > 0, "a rival never got its locks");
+    }
+    isolate(&trial, "read committed").await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// New sessions have that isolation, and ours are new.
+async fn isolate(trial: &Trial, level: &str) {
+    let database = trial.fleet.database();
+    let set = format!(
+        "do $$ begin
+             execute format('alter database %I set default_transaction_isolation = %L', current_database(), '{level}');
+         end $$"
+    );
+    database.execute(&set).await;
+    database.execute(&end_ours()).await;
+}
+
+fn end_ours() -> String {
+    format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and {OURS}")
+}
+
+/// Locks and changes rows in an order of its own, in transactions of a few rows, until it is stopped; how many it committed.
+async fn rival(url: String, seed: u64, stop: CancellationToken) -> u32 {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut connection = PgConnection::connect(&url).await.expect("the database is there");
+    let settings = "set deadlock_timeout = '200ms'; set default_transaction_isolation = 'serializable'";
+    sqlx::raw_sql(settings).execute(&mut connection).await.expect("a superuser may");
+    let mut committed = 0;
+    while !stop.is_cancelled() {
+        committed += u32::from(disturb(&mut connection, &mut rng).await.is_ok());
+    }
+    committed
+}
+
+async fn disturb(connection: &mut PgConnection, rng: &mut StdRng) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    // ours take them the other way round
+    for table in ["rmm_alerts", "muster.alert_state", "muster.alert_dedup"] {
+        let rows = rng.random_range(1..20);
+        let update = format!(
+            "update {table} set tenant = tenant
+             where ctid = any (array(select ctid from {table} order by random() limit {rows}))"
+        );
+        sqlx::query(AssertSqlSafe(update)).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+async fn connections_exhausted(ground: Ground) -> Outcome {
+    let time = Duration::from_secs(ground.pick(4, 20));
+    let mut trial = under_load(ground, fleet().private_postgres(&["max_connections=40"])).await;
+    let url = trial.fleet().database().url().to_owned();
+    let mut all = Vec::new();
+    let mut last = take_all(&url, &mut all).await;
+    // ours want new ones, and somebody else is faster
+    sqlx::raw_sql(AssertSqlSafe(end_ours())).execute(&mut last).await.expect("the database answers");
+    let newest = take_all(&url, &mut all).await;
+    meanwhile(&trial, time).await;
+    drop((all, last, newest));
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// Opens connections until there are no more; the last one that was given.
+async fn take_all(url: &str, all: &mut Vec<PgConnection>) -> PgConnection {
+    let options = PgConnectOptions::from_str(url).expect("it is a URL").application_name("a rival");
+    while let Ok(one) = PgConnection::connect_with(&options).await {
+        all.push(one);
+    }
+    all.pop().expect("there was one left")
+}
+
+async fn disk_full(ground: Ground) -> Outcome {
+    let full = Duration::from_secs(ground.pick(4, 20));
+    let small = fleet().private_postgres(&["max_wal_size=48MB", "min_wal_size=32MB"]).private_disk(256);
+    let mut trial = under_load(ground, small).await;
+    trial.fleet().postgres().fill_disk();
+    let more = "create table more_than_fits as select repeat('x', 1000) from generate_series(1, 300000)";
+    let written = sqlx::query(more).execute(trial.sql()).await;
+    assert!(written.is_err(), "there was room for 300 MB on the full disk");
+    meanwhile(&trial, full).await;
+    trial.fleet().postgres().empty_disk().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// At the end the old connections are reset, as by the router that has forgotten them.
+async fn half_open(ground: Ground) -> Outcome {
+    let deaf = Duration::from_secs(ground.pick(6, 25));
+    let mut trial = under_load(ground, fleet().proxies()).await;
+    trial.fleet().database_proxy().set(Fault::HALF_OPEN);
+    meanwhile(&trial, deaf).await;
+    trial.fleet().database_proxy().reset();
+    trial.fleet().database_proxy().set(Fault::NONE);
+    trial.healed().await;
+    trial.finish().await
+}
