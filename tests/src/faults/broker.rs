@@ -136,16 +136,21 @@ async fn half_open(ground: Ground) -> Outcome {
     trial.finish().await
 }
 
-/// Not the exchange of events: what is bound there is its readers' to bind again.
+/// Not the exchange of events: what is bound there is its readers' to bind again. What somebody publishes between the
+/// declaration of an exchange and that of its bindings is parked as `unrouted`.
 async fn exchange_deleted(ground: Ground) -> Outcome {
-    let rounds = ground.pick(1, 3);
-    let mut trial = under_load(ground, fleet()).await;
-    for exchange in [topology::WORK, topology::RETRY, topology::LANDING].repeat(rounds) {
+    let exchanges = [topology::WORK, topology::RETRY, topology::LANDING].repeat(ground.pick(1, 3));
+    let mut trial = Trial::start(ground, fleet()).await;
+    trial.load(RATE, BEFORE as u64 + u64::from(RATE) * (exchanges.len() as u64 + 3));
+    trial.under_way(BEFORE).await;
+    for exchange in exchanges {
         let channel = trial.fleet().amqp().try_channel().await.expect("the broker is there");
         let deleted = channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await;
         deleted.expect("the exchange can be deleted");
         meanwhile(&trial, Duration::from_secs(1)).await;
     }
+    trial.all_sent().await;
+    send_parked_again(&trial).await;
     trial.healed().await;
     trial.finish().await
 }
