@@ -13,7 +13,7 @@ use lapin::{Channel, Connection, ExchangeKind};
 
 use crate::config::Config;
 use crate::headers::text;
-use crate::link::{LinkError, request};
+use crate::link::{LinkError, connect, request};
 
 /// After how many returns the broker gives a message up and dead-letters it. Never -1, which drops it at its first
 /// return on 3.10.
@@ -50,6 +50,18 @@ pub async fn declare(connection: &Connection, config: &Config, settle: Settle) -
     if is_new || settle == Settle::Always {
         tokio::time::sleep(Duration::from_millis(config.amqp_settle_ms)).await;
     }
+    Ok(())
+}
+
+/// Declares, on a connection of its own, what is missing: a binding that somebody took away breaks no connection, so nobody
+/// would come to declare it anew.
+///
+/// # Errors
+/// As [`declare`], or there is no connection.
+pub async fn heal(config: &Config, name: &str) -> Result<(), LinkError> {
+    let connection = connect(config, name).await?;
+    declare(&connection, config, Settle::IfNew).await?;
+    let _ = tokio::time::timeout(config.request_timeout(), connection.close(200, "declared".into())).await;
     Ok(())
 }
 

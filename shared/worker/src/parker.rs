@@ -20,6 +20,10 @@ use crate::hold::headers;
 pub(crate) const BATCH_MESSAGES_MAX: u16 = 100;
 /// How long a delivery is held while Postgres is away; then it is given back, which the landing queue does not count.
 const HOLD: Duration = Duration::from_secs(30);
+/// The class of what no queue took.
+const UNROUTED: &str = "unrouted";
+/// How often the topology is declared anew while messages come that no queue took.
+const HEAL_EVERY: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(20);
 const AGAIN: Policy =
     Policy { initial: Duration::from_millis(200), factor: 2.0, ceiling: Duration::from_secs(5), jitter: 0.3 };
@@ -33,11 +37,13 @@ pub struct Parker {
     pub me: String,
     /// More parks of one kind within a minute pause the kind.
     pub parks_per_minute_max: u32,
+    /// Where the topology is declared anew, should something in it be missing.
+    pub broker: broker::Config,
 }
 
 /// Runs until the consumer has stopped and everything that it had prefetched is settled.
 pub async fn run(parker: Parker, mut consumer: Consumer, stop: CancellationToken) {
-    let settler = consumer.settler();
+    let (settler, mut healed_at) = (consumer.settler(), None);
     while let Some(first) = consumer.next().await {
         let mut batch = vec![first];
         let until = Instant::now() + LINGER;
@@ -48,6 +54,9 @@ pub async fn run(parker: Parker, mut consumer: Consumer, stop: CancellationToken
         batch.retain(Delivery::is_current);
         let settlement = parker.park(&batch, &stop).await;
         settler.settle(batch.iter().map(|delivery| (delivery, settlement)));
+        if batch.iter().any(|delivery| delivery.verdict().class == UNROUTED) {
+            parker.heal(&mut healed_at).await;
+        }
     }
 }
 
@@ -74,6 +83,20 @@ impl Parker {
             let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
         Settlement::Requeue
+    }
+
+    /// Declares the topology anew, where that was not done just now: an exchange, a queue or a binding is missing.
+    async fn heal(&self, healed_at: &mut Option<Instant>) {
+        if healed_at.is_some_and(|at| at.elapsed() < HEAL_EVERY) {
+            return;
+        }
+        match broker::topology::heal(&self.broker, &self.me).await {
+            Ok(()) => tracing::warn!("no queue took a message: the topology was declared anew; see `muster park list`"),
+            Err(error) => {
+                tracing::warn!({ field::ERROR } = %fault::chain(&error), "no queue took a message, and the topology could not be declared anew");
+            }
+        }
+        *healed_at = Some(Instant::now());
     }
 
     /// Pauses the kinds of these messages that are parked too often. Where that fails, the next park tries it again.

@@ -171,7 +171,7 @@ impl Parts {
             lanes.push(tokio::spawn(lane::run(Arc::clone(&runner), *lane, consumer)));
         }
         let parks_per_minute_max = args.worker.parks_per_minute_max;
-        let parker = Parker { store: store.clone(), me: me.clone(), parks_per_minute_max };
+        let parker = Parker { store: store.clone(), me: me.clone(), parks_per_minute_max, broker: args.broker.clone() };
         lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(parker.clone(), landing, stop.clone()))));
         let retaining =
             tokio::spawn(retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone()));
