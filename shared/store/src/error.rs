@@ -178,9 +178,8 @@ fn class_of_sqlstate(code: &str) -> Class {
     match code {
         // a lost race: serialization, deadlock, lock timeout
         "40001" | "40P01" | "55P03" => Class::Contention,
-        // a standby that does not take writes: a failover is under way; a process that was stopped within a transaction, or
-        // a machine that slept
-        "25006" | "25P03" | "25P04" => Class::Outage,
+        // a standby that does not take writes: a failover is under way
+        "25006" => Class::Outage,
         // our own statement timeout (or a person's cancel): were it an outage, one batch that is too slow would stop its
         // worker for ever; so it burns attempts
         "57014" => Class::RETRY,
@@ -210,8 +209,7 @@ mod tests {
             ("08P01", Outage),
             // read-only standby; the rest of its class is ours to try again
             ("25006", Outage),
-            ("25P03", Outage),
-            ("25P04", Outage),
+            // ended for standing still in a transaction: were it an outage, a job that does so each time would never end
             ("25P02", Class::RETRY),
             ("25P03", Class::RETRY),
             // login
