@@ -87,7 +87,10 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, can
     let turns = Turns::default();
     let stream = Patient::new(stream, turns.clone(), limits.header_read_timeout, limits.idle_timeout);
     let router = TowerToHyperService::new(router);
+    let has_asked = CancellationToken::new();
+    let asked = has_asked.clone();
     let service = service_fn(move |request| {
+        asked.cancel();
         turns.set(Turn::Ours);
         let (answering, turns) = (router.call(request), turns.clone());
         async move {
@@ -103,7 +106,7 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, can
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
+        () = may_end(&cancel, &has_asked) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -111,5 +114,48 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, can
     if let Err(error) = ended {
         // slow, broken off, not HTTP: the other side's doing
         tracing::debug!(error = %error, "connection ended");
+    }
+}
+
+/// Told to stop, and no request is on its way that was sent before anybody could know of that. Who has just connected has one;
+/// hyper would close such a connection at once. It has as long for it as ever.
+async fn may_end(cancel: &CancellationToken, has_asked: &CancellationToken) {
+    cancel.cancelled().await;
+    has_asked.cancelled().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_was_accepted_before_the_stop_has_its_first_request_answered_and_then_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let limits = Limits {
+            connections_max: 1,
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10),
+            header_bytes_max: 8 << 10,
+            drain_timeout: Duration::from_secs(10),
+            is_known: |_| true,
+        };
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let router = Router::new().route("/", get(async || "here"));
+        let serving = tokio::spawn(serve_connection(accepted, router, limits, stop));
+        // hyper has looked, and there was nothing to read
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        serving.await.unwrap();
     }
 }
