@@ -31,6 +31,15 @@ everyday! {
     exchanges_that_were_deleted_are_declared_anew_and_nothing_is_lost => "broker-exchange-deleted",
     a_postgres_that_was_stopped_at_once_loses_and_doubles_nothing => "postgres-stopped",
     sessions_that_end_in_their_transactions_lose_and_double_nothing => "postgres-sessions-ended",
+    what_nobody_can_read_is_parked_and_harms_nobody => "poison-unreadable",
+    odd_webhooks_harm_nobody => "poison-webhooks",
+    a_gateway_killed_again_and_again_loses_nothing_that_it_took => "gateway-killed",
+    a_gateway_takes_webhooks_although_it_starts_without_postgres => "gateway-restarted-without-postgres",
+    a_gateway_on_a_kept_socket_refuses_nobody_while_it_is_restarted => "gateway-restart-refuses-nobody",
+    a_tactical_that_answers_503_costs_nothing_but_time => "tactical-5xx",
+    a_tactical_that_answers_with_html_resolves_nothing => "tactical-html",
+    a_role_that_is_narrowed_resolves_nothing => "tactical-role-narrowed",
+    a_kind_that_nobody_knows_waits_for_one_who_does => "version-unknown-waits",
 }
 
 /// Limits of time are the program's to compare: here other tests run at the same time.

@@ -2,7 +2,7 @@
 //! all of it the next slot comes, one run of a kind is open at most, and no slot has an effect twice.
 
 mod at_once;
-pub(crate) mod clocks;
+mod clocks;
 mod killed;
 mod needs;
 mod outage;

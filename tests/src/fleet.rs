@@ -11,6 +11,7 @@ mod idle;
 mod programs;
 mod sync;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 pub struct Fleet {
     simulator: Option<Simulator>,
     gateway: Option<Program>,
+    gateway_socket: Option<TcpListener>,
     further_gateways: Vec<Program>,
     workers: Vec<Program>,
     sync_workers: Vec<Program>,
@@ -105,7 +107,7 @@ impl Fleet {
         let mut syncing: Vec<Program> = (0..sync_workers).map(|n| self.begin_worker("sync-worker", n)).collect();
         let mut taking: Vec<Program> =
             (0..inventory_workers).map(|n| self.begin_worker("inventory-worker", n)).collect();
-        let mut gateway = gateway.then(|| self.begin("ingest-gateway", "ingest-gateway", &self.environment));
+        let mut gateway = gateway.then(|| self.begin_gateway());
         for program in begun.iter_mut().chain(&mut syncing).chain(&mut taking).chain(&mut gateway) {
             program.ready().await;
         }
@@ -122,7 +124,18 @@ impl Fleet {
 
     /// Starts a program, whose log is kept where the test wants logs.
     fn begin(&self, program: &'static str, name: &str, environment: &[(String, String)]) -> Program {
-        let mut begun = Program::begin(program, name, environment);
+        self.logged(Program::begin(program, name, environment), name)
+    }
+
+    fn begin_gateway(&self) -> Program {
+        let name = "ingest-gateway";
+        match &self.gateway_socket {
+            Some(socket) => self.logged(Program::begin_on(socket, name, name, &self.environment), name),
+            None => self.begin(name, name, &self.environment),
+        }
+    }
+
+    fn logged(&self, mut begun: Program, name: &str) -> Program {
         if let Some(folder) = &self.logs {
             begun.process().keep_log_in(&folder.join(format!("{}.log", name.replace(' ', "-"))));
         }
@@ -145,11 +158,26 @@ impl Fleet {
     /// # Panics
     /// If it does not become ready.
     pub async fn add_worker_with(&mut self, settings: &[(&str, &str)]) -> usize {
+        self.add_worker_of("alert-worker", settings).await
+    }
+
+    /// Starts one more worker that has the alert worker's queues and is another program of the harness; its place in
+    /// [`Fleet::worker`].
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn add_worker_of(&mut self, program: &'static str, settings: &[(&str, &str)]) -> usize {
+        let place = self.begin_worker_of(program, settings);
+        self.workers[place].ready().await;
+        place
+    }
+
+    /// As [`Fleet::add_worker_of`]; it need not become ready.
+    pub fn begin_worker_of(&mut self, program: &'static str, settings: &[(&str, &str)]) -> usize {
         let changed = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(changed).collect();
-        let name = format!("alert-worker {}", self.workers.len() + 1);
-        let mut worker = self.begin("alert-worker", &name, &environment);
-        worker.ready().await;
+        let name = format!("{program} {}", self.workers.len() + 1);
+        let worker = self.begin(program, &name, &environment);
         self.workers.push(worker);
         self.workers.len() - 1
     }
@@ -182,7 +210,7 @@ impl Fleet {
     /// Starts the gateway again after it was ended, with the state of its folder; it does not have to become ready. Its
     /// port is another one.
     pub async fn restart_gateway(&mut self) {
-        let mut gateway = self.begin("ingest-gateway", "ingest-gateway", &self.environment);
+        let mut gateway = self.begin_gateway();
         gateway.listening().await;
         self.gateway = Some(gateway);
     }

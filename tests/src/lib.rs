@@ -6,6 +6,7 @@
 mod account;
 pub mod admin;
 pub mod amqp;
+pub mod clock_shim;
 pub mod faults;
 pub mod figures;
 pub mod fleet;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,13 +81,33 @@ impl Process {
     #[must_use]
     pub fn start_as(name: &str, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary(program));
-        command.args(arguments).env_clear().envs(environment.iter().copied());
-        for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
-            if let Some(value) = std::env::var_os(kept) {
-                command.env(kept, value);
-            }
-        }
-        Self::spawn(name, command)
+        command.args(arguments);
+        Self::spawn(name, within(command, environment))
+    }
+
+    /// As [`Process::start_as`], with a socket that listens already, as systemd hands it over (`LISTEN_FDS`): who connects
+    /// while no process runs waits.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn start_on(name: &str, program: &str, socket: &TcpListener, environment: &[(&str, &str)]) -> Self {
+        let hand_over = r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", hand_over]).arg(binary(program));
+        let mut command = within(command, environment);
+        command.stdin(OwnedFd::from(socket.try_clone().expect("a process may have another descriptor")));
+        Self::spawn_fed(name, command)
+    }
+
+    /// Limits what it may use from now on, as `prlimit` says it: `--nofile=40`.
+    ///
+    /// # Panics
+    /// If there is no such limit.
+    pub fn limit(&self, limit: &str) {
+        let pid = self.pid().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, limit]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit {limit} of {}", self.name);
     }
 
     /// Starts any command.
@@ -94,7 +116,12 @@ impl Process {
     /// If it cannot be started.
     #[must_use]
     pub fn spawn(name: &str, mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
+        Self::spawn_fed(name, command)
+    }
+
+    fn spawn_fed(name: &str, mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let log = Log::default();
         keep(&log, child.stdout.take().expect("it is piped"));
@@ -199,6 +226,17 @@ impl Process {
         family.push(self.pid());
         send(signal, &family);
     }
+}
+
+/// A command with nothing in its environment but what is given, `PATH` and the home folder.
+fn within(mut command: Command, environment: &[(&str, &str)]) -> Command {
+    command.env_clear().envs(environment.iter().copied());
+    for kept in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(kept) {
+            command.env(kept, value);
+        }
+    }
+    command
 }
 
 fn send(signal: &str, pids: &[u32]) {

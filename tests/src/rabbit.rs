@@ -190,6 +190,12 @@ impl PrivateBroker {
         &self.client
     }
 
+    /// Everything of it that lies on the disk.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     async fn control(&self, arguments: &[&str]) {
         let mut command = self.command(&format!("{BIN}/rabbitmqctl"));
         command.args(["-n", NODE]).args(arguments);

@@ -88,7 +88,7 @@ async fn a_clock_that_is_off_is_a_warning_and_beyond_half_a_minute_wrong() {
     let ward = Ward::new().await;
     ward.only("clocks").await.is_well();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let library = crate::ticks::clocks::shim(&folder);
+    let library = tests::clock_shim::build(folder.path());
     let library = library.to_str().expect("a temporary folder's name is text");
     for (offset_s, state, side) in [("10", "warning", "ahead of"), ("-3600", "wrong", "behind")] {
         let environment = [("LD_PRELOAD", library), ("CLOCK_SHIM_OFFSET_S", offset_s)];

@@ -1,34 +1,14 @@
 //! Gateways whose clocks are wrong by an hour in both directions.
 //!
-//! How: the real programs are started with a library of a few lines before the C library (`LD_PRELOAD`), in which the
-//! real-time clock is off; `fixtures/clock-shim.rs`, built here. Linux' time namespaces cannot shift that clock. That the
-//! programs believe it is shown by their own log.
-
-use std::path::PathBuf;
-use std::process::Command;
+//! How: [`tests::clock_shim`]. That the programs believe it is shown by their own log.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use store::run::Kind;
-use tempfile::TempDir;
-use tests::Fleet;
+use tests::{Fleet, clock_shim};
 
 use super::{due, ended, number, runs, settle, taken};
 
 const HOUR_S: i64 = 60 * 60;
-
-/// Builds the library.
-pub(crate) fn shim(folder: &TempDir) -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/clock-shim.rs");
-    let library = folder.path().join("libclock_shim.so");
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let built = Command::new(rustc)
-        .args(["--edition", "2024", "--crate-type", "cdylib", "-o"])
-        .args([library.as_os_str(), source.as_ref()])
-        .output()
-        .expect("where tests are built there is a compiler");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    library
-}
 
 /// By how much the clock of a process is off, as its log tells; to the minute.
 fn offset_minutes(log: &[String]) -> i64 {
@@ -42,14 +22,14 @@ fn offset_minutes(log: &[String]) -> i64 {
 #[tokio::test]
 async fn a_gateway_whose_clock_is_wrong_by_an_hour_ticks_by_the_databases() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let library = shim(&folder);
+    let library = clock_shim::build(folder.path());
     let library = library.to_str().expect("a temporary folder's name is text");
     for hours in [1, -1] {
         let mut fleet = Fleet::builder().ticks().start().await;
         fleet.gateway().kill();
         settle(&fleet).await;
         let offset = (hours * HOUR_S).to_string();
-        let wrong = fleet.add_gateway(&[("LD_PRELOAD", library), ("CLOCK_SHIM_OFFSET_S", &offset)]).await;
+        let wrong = fleet.add_gateway(&[("LD_PRELOAD", library), (clock_shim::OFFSET, &offset)]).await;
         let believed = offset_minutes(&fleet.further_gateway(wrong).log());
         assert!((believed - hours * 60).abs() <= 5, "its clock is off by {believed} minutes");
         ticks_by_the_database(&fleet, 0).await;

@@ -80,7 +80,7 @@ fn is_taken(status: Option<u16>) -> bool {
     status.is_some_and(|status| (200..300).contains(&status))
 }
 
-/// Everything that is true of a server now. What was before it was replaced is not looked at.
+/// Everything that is true of a server now. A number that a replaced server gave out again is the newer alert's.
 pub(super) fn facts(control: &Control) -> Facts {
     // the alerts last: what opens in between has no webhook here, and is not said to have one
     let answers: BTreeMap<u64, Answered> = (control.webhooks().into_iter())
@@ -93,7 +93,6 @@ pub(super) fn facts(control: &Control) -> Facts {
         })
         .collect();
     let alerts = control.alerts();
-    let newest = alerts.iter().map(|truth| truth.generation).max();
     let answer = |sequence: Option<u64>| {
         let known = sequence.map(|sequence| answers.get(&sequence).copied().unwrap_or(Answered::Perhaps));
         known.unwrap_or(Answered::Unsent)
@@ -109,7 +108,8 @@ pub(super) fn facts(control: &Control) -> Facts {
         };
         (truth.alert_id.to_string(), fact)
     };
-    alerts.into_iter().filter(|truth| Some(truth.generation) == newest).map(fact).collect()
+    // the oldest server's first
+    alerts.into_iter().map(fact).collect()
 }
 
 fn word(severity: Severity) -> &'static str {

@@ -29,15 +29,20 @@
 
 mod broker;
 pub mod checks;
+mod clocks;
 mod ending;
 mod facts;
+mod gateway;
 mod load;
 mod order;
+mod poison;
 mod postgres;
 mod report;
 mod run;
 mod side;
+mod tactical;
 mod trial;
+mod versions;
 mod workers;
 
 use std::path::PathBuf;
@@ -51,7 +56,17 @@ pub use side::Side;
 pub use trial::{Outcome, Trial, Victim};
 
 /// Every case, by the files that hold them.
-const GROUPS: &[&[Case]] = &[workers::CASES, order::CASES, broker::CASES, postgres::CASES];
+const GROUPS: &[&[Case]] = &[
+    workers::CASES,
+    order::CASES,
+    clocks::CASES,
+    poison::CASES,
+    broker::CASES,
+    postgres::CASES,
+    gateway::CASES,
+    tactical::CASES,
+    versions::CASES,
+];
 
 /// The longest recovery from a fault that no other limit is promised of (pipeline §12).
 const RECOVERY_MAX: Duration = Duration::from_secs(15);

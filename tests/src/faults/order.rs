@@ -33,14 +33,14 @@ async fn shuffled(ground: Ground) -> Outcome {
     catch(trial.fleet().amqp()).await;
     for round in 0..rounds {
         storm(&trial, ROUND).await;
-        let caught = trial.fleet().amqp().get_all(CAUGHT).await;
+        let caught = caught(trial.fleet().amqp()).await;
         let mut copies: Vec<Got> = caught.iter().cycle().take(caught.len() * 3).cloned().collect();
         let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(round));
         copies.shuffle(&mut rng);
         // some of them only with the next round
         let later = copies.split_off(copies.len() - rng.random_range(0..=copies.len() / 4));
-        publish(trial.fleet().amqp(), copies).await;
-        publish(trial.fleet().amqp(), later).await;
+        publish_to(trial.fleet().amqp(), AGAIN, copies).await;
+        publish_to(trial.fleet().amqp(), AGAIN, later).await;
     }
     trial.healed().await;
     release(trial.fleet().amqp()).await;
@@ -52,12 +52,12 @@ async fn resolve_first(ground: Ground) -> Outcome {
     let mut trial = Trial::start(ground, Fleet::builder().workers(2)).await;
     catch(trial.fleet().amqp()).await;
     storm(&trial, webhooks).await;
-    let caught = trial.fleet().amqp().get_all(CAUGHT).await;
+    let caught = caught(trial.fleet().amqp()).await;
     let (resolves, opens): (Vec<Got>, Vec<Got>) = caught.into_iter().partition(is_resolve);
     assert!(!resolves.is_empty() && !opens.is_empty(), "a storm has both");
-    publish(trial.fleet().amqp(), resolves).await;
+    publish_to(trial.fleet().amqp(), AGAIN, resolves).await;
     trial.fleet.until_idle().await;
-    publish(trial.fleet().amqp(), opens).await;
+    publish_to(trial.fleet().amqp(), AGAIN, opens).await;
     trial.healed().await;
     release(trial.fleet().amqp()).await;
     trial.finish().await
@@ -69,7 +69,7 @@ fn is_resolve(got: &Got) -> bool {
 }
 
 /// So many webhooks of each server, all answered.
-async fn storm(trial: &Trial, webhooks: u64) {
+pub(super) async fn storm(trial: &Trial, webhooks: u64) {
     for side in trial.sides() {
         side.control().storm(webhooks);
     }
@@ -88,7 +88,7 @@ fn keys() -> String {
 }
 
 /// From now on what is published for the alert worker's main lane is caught.
-async fn catch(client: &Client) {
+pub(super) async fn catch(client: &Client) {
     client.bind_queue(CAUGHT, topology::WORK, &keys()).await;
     let channel = client.try_channel().await.expect("the broker is there");
     let none = FieldTable::default;
@@ -103,7 +103,7 @@ async fn catch(client: &Client) {
 }
 
 /// Ends [`catch`].
-async fn release(client: &Client) {
+pub(super) async fn release(client: &Client) {
     let channel = client.try_channel().await.expect("the broker is there");
     let none = FieldTable::default();
     let options = QueueBindOptions::default();
@@ -112,14 +112,20 @@ async fn release(client: &Client) {
     client.delete_queue(CAUGHT).await;
 }
 
+/// Takes what was caught so far.
+pub(super) async fn caught(client: &Client) -> Vec<Got> {
+    client.get_all(CAUGHT).await
+}
+
 /// Publishes what was caught as it was, and waits for all confirms.
-async fn publish(client: &Client, messages: Vec<Got>) {
+pub(super) async fn publish_to(client: &Client, exchange: &str, messages: Vec<Got>) {
     let channel = client.try_channel().await.expect("the broker is there");
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
     let mut confirms = Vec::with_capacity(messages.len());
     for Got { body, properties, routing_key, .. } in messages {
         let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish(AGAIN.into(), routing_key.as_str().into(), options, &body, properties).await;
+        let sent =
+            channel.basic_publish(exchange.into(), routing_key.as_str().into(), options, &body, properties).await;
         confirms.push(sent.expect("the channel is open"));
     }
     for confirm in confirms {

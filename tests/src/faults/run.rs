@@ -1,7 +1,7 @@
 //! Runs one case on a thread and a runtime of its own: a panic in it is a row that failed, and nothing else.
 
 use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Case, Ground, Report};
@@ -12,11 +12,19 @@ use super::{Case, Ground, Report};
 /// If the folder, the thread or the runtime cannot be made.
 #[must_use]
 pub fn run(case: &'static Case, seed: u64, is_long: bool, logs: &Path) -> Report {
+    on_ground(case, Ground { seed, is_long, logs: folder(case, seed, logs) })
+}
+
+fn folder(case: &Case, seed: u64, logs: &Path) -> PathBuf {
     let folder = logs.join(format!("{}-{seed}", case.name));
     // what an earlier run of the same name left says nothing of this one
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("make {}: {error}", folder.display()));
-    let ground = Ground { seed, is_long, logs: folder.clone() };
+    folder
+}
+
+fn on_ground(case: &'static Case, ground: Ground) -> Report {
+    let Ground { seed, is_long, logs } = ground.clone();
     let began = Instant::now();
     let acting = std::thread::Builder::new().name(case.name.to_owned()).spawn(move || {
         // two threads beside this one: the fleet's end blocks, and the proxies that its programs hang on must go on
@@ -24,7 +32,7 @@ pub fn run(case: &'static Case, seed: u64, is_long: bool, logs: &Path) -> Report
         runtime.expect("a process can have a runtime").block_on((case.act)(ground))
     });
     let outcome = acting.expect("a process can start a thread").join().map_err(said);
-    let report = Report { case, seed, is_long, outcome, took: began.elapsed(), logs: folder };
+    let report = Report { case, seed, is_long, outcome, took: began.elapsed(), logs };
     if report.is_passed() {
         let _ = std::fs::remove_dir_all(&report.logs);
     }

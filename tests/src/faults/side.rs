@@ -15,7 +15,7 @@ use super::checks;
 use super::facts::{self, Facts, Rows};
 use crate::fleet::{PEPPER, tactical_config, vault};
 use crate::simulator::{Control, Simulator, SimulatorConfig, WebhookSettings, key};
-use crate::{DEADLINE, Fleet, until};
+use crate::{DEADLINE, Fleet, Proxy, until};
 
 /// Agents of each server; a storm makes use of the first ten.
 const AGENTS: u32 = 20;
@@ -34,6 +34,7 @@ pub struct Side {
     /// For messages: `A`, `B`.
     pub(super) name: &'static str,
     simulator: Simulator,
+    tactical: Proxy,
 }
 
 impl Side {
@@ -60,7 +61,8 @@ impl Side {
         });
         let simulator = simulator.await.expect("a simulator takes a free port");
         simulator.control().send_in_parallel(LANES);
-        let side = Self { tenant, integration_id: connected.integration_id, secret, name, simulator };
+        let tactical = Proxy::start(simulator.base_url().trim_start_matches("http://")).await;
+        let side = Self { tenant, integration_id: connected.integration_id, secret, name, simulator, tactical };
         side.connect(fleet).await;
         side.reconcile(fleet).await;
         side
@@ -72,11 +74,17 @@ impl Side {
         self.simulator.control()
     }
 
+    /// Between the fleet and its API.
+    #[must_use]
+    pub fn tactical_proxy(&self) -> &Proxy {
+        &self.tactical
+    }
+
     async fn connect(&self, fleet: &Fleet) {
         let sealed = connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(key::SYNC));
         let save = Save {
             tenant: self.tenant,
-            instance_url: Some(self.simulator.base_url()),
+            instance_url: Some(format!("http://{}", self.tactical.address())),
             auth_mode: Some(AuthMode::ApiKey),
             device_source: Some(DeviceSource::Classic),
             secrets: vec![(secret::API_KEY, Some(sealed))],

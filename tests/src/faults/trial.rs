@@ -1,17 +1,20 @@
 //! What a case works with: a fleet with two tenants under load, everything that is needed to harm it, and its judge.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use contract::topology;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use super::checks::Change;
 use super::load::Load;
 use super::{Ground, Side};
 use crate::fleet::Builder;
 use crate::otlp::OtlpReceiver;
 use crate::process::Process;
 use crate::proxy::Fault;
+use crate::simulator::SentWebhook;
 use crate::{DEADLINE, Fleet, Proxy, until};
 
 /// Everything of ours in detail: what a log should not tell, it tells there.
@@ -21,6 +24,8 @@ const FILTER: &str = "info,lapin=off,sqlx=warn,tactical=debug,connection=debug,s
 const SPANS_DELAY_MS: u32 = 50;
 /// What a dead worker has claimed of the outbox is another one's after so long.
 const RELAY_LEASE_MS: u32 = 1_000;
+/// The product's own; the harness's is long, for tests that mind a second copy.
+const SPOOL_AFTER_MS: u32 = 100;
 /// Receives every event about alerts.
 pub(super) const EVENTS: &str = "trial.events";
 
@@ -37,6 +42,9 @@ pub struct Trial {
     pub(super) sql: PgPool,
     pub(super) slowest: Option<Duration>,
     pub(super) are_spans_lost: bool,
+    pub(super) are_traces_checked: bool,
+    /// Events that were taken before the end.
+    pub(super) changes: Vec<Change>,
     pub(super) parked: u64,
 }
 
@@ -92,6 +100,7 @@ impl Trial {
             .unless_set("MUSTER_OTLP_DELAY_MS", SPANS_DELAY_MS)
             .unless_set("MUSTER_LOG", FILTER)
             .unless_set("MUSTER_RELAY_LEASE_MS", RELAY_LEASE_MS)
+            .unless_set("MUSTER_GATEWAY_SPOOL_AFTER_MS", SPOOL_AFTER_MS)
             .start()
             .await;
         let gateway = Proxy::start(address(&fleet.gateway_url())).await;
@@ -104,7 +113,20 @@ impl Trial {
         let (one, other) =
             tokio::join!(Side::start(&fleet, "A", seeds[0], &url), Side::start(&fleet, "B", seeds[1], &url));
         let (sides, load, slowest) = ([one, other], None, None);
-        Self { ground, load, sides, fleet, gateway, receiver, sql, slowest, are_spans_lost: false, parked: 0 }
+        Self {
+            ground,
+            load,
+            sides,
+            fleet,
+            gateway,
+            receiver,
+            sql,
+            slowest,
+            are_spans_lost: false,
+            are_traces_checked: true,
+            changes: Vec::new(),
+            parked: 0,
+        }
     }
 
     /// The fleet.
@@ -136,6 +158,15 @@ impl Trial {
         self.fleet.expect_parked(count);
     }
 
+    /// Takes the events that have come, so that the broker need not keep them until the end.
+    ///
+    /// # Panics
+    /// If the broker is away.
+    pub async fn keep_events(&mut self) {
+        let came = self.fleet.amqp().get_all(EVENTS).await;
+        self.changes.extend(came.into_iter().map(|got| (got.message_id(), got.body)));
+    }
+
     /// Processes end in this trial by other hands than [`Trial::kill_worker`], and take spans along.
     pub fn spans_are_lost(&mut self) {
         self.are_spans_lost = true;
@@ -155,17 +186,63 @@ impl Trial {
     /// # Panics
     /// If they are not.
     pub async fn under_way(&self, webhooks: usize) {
-        until(DEADLINE * 3, async || {
-            let answered = |side: &Side| {
-                let all = side.control().webhooks();
-                all.iter().filter(|webhook| webhook.finished_at.is_some()).count()
-            };
-            match self.sides.iter().map(answered).sum::<usize>() {
-                count if count >= webhooks => Ok(()),
-                count => Err(format!("{count} of {webhooks} webhooks were answered")),
-            }
+        until(DEADLINE * 3, async || match self.answered(|_| true) {
+            count if count >= webhooks => Ok(()),
+            count => Err(format!("{count} of {webhooks} webhooks were answered")),
         })
         .await;
+    }
+
+    /// As [`Trial::under_way`], beyond those that were answered by now.
+    ///
+    /// # Panics
+    /// As there.
+    pub async fn under_way_more(&self, webhooks: usize) {
+        self.under_way(self.answered(|_| true) + webhooks).await;
+    }
+
+    /// How many webhooks were answered 2xx.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.answered(|webhook| webhook.status.is_some_and(|status| (200..300).contains(&status)))
+    }
+
+    /// Waits until so many more webhooks were answered 503.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub async fn until_refused(&self, webhooks: usize) {
+        let refused = || self.answered(|webhook| webhook.status == Some(503));
+        let before = refused();
+        until(DEADLINE * 3, async || match refused() - before {
+            count if count >= webhooks => Ok(()),
+            count => Err(format!("{count} of {webhooks} webhooks were refused")),
+        })
+        .await;
+    }
+
+    /// What was said instead of 2xx, with how often.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<String, usize> {
+        let mut refusals = BTreeMap::new();
+        for webhook in self.sides.iter().flat_map(|side| side.control().webhooks()) {
+            let said = match (webhook.status, webhook.error) {
+                (Some(200..300), _) => continue,
+                (Some(status), _) => status.to_string(),
+                (None, error) => error.unwrap_or_else(|| "no answer yet".to_owned()),
+            };
+            *refusals.entry(said).or_default() += 1;
+        }
+        refusals
+    }
+
+    /// How many webhooks were answered in a certain way, or not at all and given up.
+    fn answered(&self, how: impl Fn(&SentWebhook) -> bool) -> usize {
+        let of_side = |side: &Side| {
+            let all = side.control().webhooks();
+            all.iter().filter(|webhook| webhook.finished_at.is_some() && how(webhook)).count()
+        };
+        self.sides.iter().map(of_side).sum()
     }
 
     /// Waits until all of the load was sent and answered.
@@ -196,6 +273,51 @@ impl Trial {
             now => Err(format!("{} of {more} rows came", now - before)),
         })
         .await;
+    }
+
+    /// Polls both servers once (`sync alerts`).
+    ///
+    /// # Panics
+    /// If a poll does not complete.
+    pub async fn poll(&self) {
+        for side in &self.sides {
+            side.reconcile(&self.fleet).await;
+        }
+    }
+
+    /// Waits until no schedule is due any more.
+    ///
+    /// # Panics
+    /// If some stay due.
+    pub async fn until_no_schedule_is_due(&self) {
+        let due = "select count(*) from muster.schedule where next_due_at <= clock_timestamp()";
+        until(DEADLINE, async || match sqlx::query_scalar::<_, i64>(due).fetch_one(&self.sql).await {
+            Ok(0) => Ok(()),
+            other => Err(format!("{other:?} schedules are due")),
+        })
+        .await;
+    }
+
+    /// Waits until everything is parked that [`Trial::expect_parked`] told of.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn until_parked(&self) {
+        let store = self.fleet.store();
+        until(DEADLINE * 6, async || match store::parked::count(&store).await {
+            Ok(count) if count == self.parked => Ok(()),
+            other => Err(format!("{other:?} of {} are parked", self.parked)),
+        })
+        .await;
+    }
+
+    /// A third tenant, of which nothing is checked but that it harms nobody, sends a webhook; the answer's status, or None
+    /// where the gateway ended the connection instead.
+    pub async fn bystander_sends(&self, body: Vec<u8>) -> Option<u16> {
+        let connection = self.fleet.connection();
+        let url = contract::webhook::url(&format!("http://{}", self.gateway.address()), connection.tenant);
+        let request = reqwest::Client::new().post(url).header(contract::webhook::HEADER, &connection.secret);
+        request.body(body).send().await.ok().map(|answer| answer.status().as_u16())
     }
 
     /// The fault has ended: waits until everything that was answered 2xx by now is reflected, and notes how long that took.

@@ -1,5 +1,6 @@
 //! What a fleet is to consist of, and its start.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use store::testing::TestDatabase;
@@ -16,6 +17,7 @@ pub struct Builder {
     pub(super) inventory_workers: usize,
     pub(super) console: bool,
     pub(super) without_gateway: bool,
+    pub(super) gateway_socket: Option<TcpListener>,
     pub(super) private_broker: bool,
     pub(super) private_postgres: Option<Vec<String>>,
     pub(super) private_disk_mib: Option<u32>,
@@ -44,6 +46,16 @@ impl Builder {
     #[must_use]
     pub fn without_gateway(mut self) -> Self {
         self.without_gateway = true;
+        self
+    }
+
+    /// The gateway listens on a socket that is the harness's own and stays when it is restarted, as under systemd.
+    ///
+    /// # Panics
+    /// If no port can be bound.
+    #[must_use]
+    pub fn gateway_socket(mut self) -> Self {
+        self.gateway_socket = Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port"));
         self
     }
 
@@ -118,6 +130,7 @@ impl Builder {
         let mut fleet = Fleet {
             simulator: None,
             gateway: None,
+            gateway_socket: self.gateway_socket,
             further_gateways: Vec::new(),
             workers: Vec::new(),
             sync_workers: Vec::new(),

@@ -1,5 +1,6 @@
 //! A fleet's programs: their environment, and when they are ready.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +76,18 @@ impl Program {
         let environment: Vec<(&str, &str)> =
             environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Self { process: Process::start_as(name, binary, &[], &environment), name: binary, address: None }
+    }
+
+    /// As [`Program::begin`], on a socket that listens already.
+    pub(super) fn begin_on(
+        socket: &TcpListener,
+        binary: &'static str,
+        name: &str,
+        environment: &[(String, String)],
+    ) -> Self {
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self { process: Process::start_on(name, binary, socket, &environment), name: binary, address: None }
     }
 
     /// Waits until it has an address.

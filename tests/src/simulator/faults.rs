@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -51,6 +51,11 @@ pub enum FaultKind {
     },
     /// 200 with the dashboard's HTML instead of JSON.
     Html,
+    /// 302 to somewhere else.
+    Redirect {
+        /// Where.
+        to: String,
+    },
     /// 200 with a JSON body of one's own.
     Json {
         /// The body.
@@ -117,6 +122,10 @@ pub(super) async fn instead(fault: Option<FaultKind>, shared: &Shared) -> Option
         }
         FaultKind::Html => {
             reply::page(StatusCode::OK, "Tactical RMM", "You need to enable JavaScript to run this app.")
+        }
+        FaultKind::Redirect { to } => {
+            let response = reply::page(StatusCode::FOUND, "302 Found", "nginx");
+            reply::with(response, LOCATION, &to)
         }
         FaultKind::Json { body } => reply::reply(StatusCode::OK, "application/json", body),
     })

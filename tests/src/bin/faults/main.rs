@@ -52,22 +52,26 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut reports = Vec::new();
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    for case in &cases {
-        reports.push(told(case, seed, &arguments));
-    }
+    let reports = suite(&cases, seed, &arguments);
+    say!("\n{}", faults::table(&reports, arguments.markdown));
+    let is_passed = reports.iter().all(Report::is_passed);
+    Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every case once, and then by chance until the time is over.
+fn suite(cases: &[&'static Case], seed: u64, arguments: &Arguments) -> Vec<Report> {
+    let act = |case: &'static Case, seed| {
+        say!("{} --seed {seed}: {}", case.name, case.about);
+        told(faults::run(case, seed, !arguments.short, &arguments.logs))
+    };
+    let mut reports: Vec<Report> = cases.iter().map(|case| act(case, seed)).collect();
     let ends = Instant::now() + Duration::from_secs(60 * arguments.minutes.unwrap_or_default());
     while Instant::now() < ends {
         let case = cases[rand::random_range(0..cases.len())];
-        reports.push(told(case, u64::from(rand::random::<u32>()), &arguments));
+        reports.push(act(case, u64::from(rand::random::<u32>())));
     }
-    say!("\n{}", faults::table(&reports, arguments.markdown));
-    let failed: Vec<&Report> = reports.iter().filter(|report| !report.is_passed()).collect();
-    for report in &failed {
-        say!("\n{} failed:\n{}", report.case.name, report.story());
-    }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    reports
 }
 
 fn chosen(prefixes: &[String]) -> anyhow::Result<Vec<&'static Case>> {
@@ -85,10 +89,13 @@ fn chosen(prefixes: &[String]) -> anyhow::Result<Vec<&'static Case>> {
     Ok(chosen)
 }
 
-fn told(case: &'static Case, seed: u64, arguments: &Arguments) -> Report {
-    say!("{} --seed {seed}: {}", case.name, case.about);
-    let report = faults::run(case, seed, !arguments.short, &arguments.logs);
-    let verdict = if report.is_passed() { "ok" } else { "FAILED" };
-    say!("{} --seed {seed}: {verdict} after {} s", case.name, report.took.as_secs());
+/// Says at once what came of it.
+fn told(report: Report) -> Report {
+    let (name, seed, took_s) = (report.case.name, report.seed, report.took.as_secs());
+    if report.is_passed() {
+        say!("{name} --seed {seed}: ok after {took_s} s");
+    } else {
+        say!("{name} --seed {seed}: FAILED after {took_s} s\n{}\n", report.story());
+    }
     report
 }

@@ -32,12 +32,12 @@ pub fn lost(facts: &Facts, rows: &Rows) -> Vec<String> {
     wrong.collect()
 }
 
-/// I1, what must not have come: nothing is over that nobody said to be over. Holds until the server is polled.
+/// I1, what must not have come: nothing is over that is open, and that no webhook said to be over.
 #[must_use]
 pub fn unsaid(facts: &Facts, rows: &Rows) -> Vec<String> {
     let wrong = rows.iter().filter_map(|(number, row)| {
         let fact = facts.get(number)?;
-        let is_unsaid = fact.resolved == Answered::Unsent && row.status == "resolved";
+        let is_unsaid = fact.is_open && fact.resolved == Answered::Unsent && row.status == "resolved";
         is_unsaid.then(|| format!("alert {number} is resolved, and nobody said so: {row:?}"))
     });
     wrong.collect()

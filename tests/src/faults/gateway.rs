@@ -1,0 +1,235 @@
+//! Gateways that die, restart, run out of something, or are two.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use store::run::Kind;
+use tokio::net::TcpStream;
+
+use super::{Case, Ground, Outcome, Trial};
+use crate::proxy::Fault;
+use crate::{DEADLINE, Fleet, until};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("gateway-killed", "kill -9 of the gateway under load, again and again", |ground| {
+        Box::pin(killed(ground))
+    })
+    .everyday(),
+    Case::new("gateway-restarted-without-postgres", "the gateway starts while Postgres is away", |ground| {
+        Box::pin(without_postgres(ground))
+    })
+    .everyday(),
+    Case::new("gateway-restart-refuses-nobody", "ten thousand webhooks while it is restarted, socket kept", |ground| {
+        Box::pin(refuses_nobody(ground))
+    })
+    .everyday(),
+    Case::new("gateway-spool-torn", "it dies with a full spool, whose last record is torn", |ground| {
+        Box::pin(spool_torn(ground))
+    }),
+    Case::new("gateway-spool-disk-full", "the broker is away and the spool's disk (tmpfs) is full", |ground| {
+        Box::pin(spool_disk_full(ground))
+    }),
+    Case::new("gateway-descriptors-exhausted", "no descriptors left, by idle connections", |ground| {
+        Box::pin(descriptors(ground))
+    }),
+    Case::new("gateway-two-schedulers", "two gateways tick, one of them paused and resumed", |ground| {
+        Box::pin(two_schedulers(ground))
+    }),
+];
+
+/// Descriptors that a gateway has at its start are fewer, and idle connections take the rest.
+const DESCRIPTORS_MAX: usize = 80;
+/// Of the disk that is full; the spool's own buffers are larger.
+const DISK_BYTES: &str = "2m";
+/// A torn record is not longer.
+const TORN_BYTES: usize = 100;
+
+async fn killed(ground: Ground) -> Outcome {
+    let rounds = ground.pick(2, 10);
+    let mut trial = Trial::start(ground, Fleet::builder().workers(2)).await;
+    trial.load(100, 100_000);
+    for round in 1..=rounds {
+        trial.under_way(100 * round).await;
+        trial.gateway().kill();
+        trial.restart_gateway().await;
+        trial.healed().await;
+    }
+    trial.finish().await
+}
+
+async fn without_postgres(ground: Ground) -> Outcome {
+    let mut trial = Trial::start(ground, Fleet::builder().workers(2).proxies()).await;
+    trial.load(60, 100_000);
+    trial.under_way(50).await;
+    trial.fleet().database_proxy().set(Fault::REFUSE);
+    trial.fleet().database_proxy().cut();
+    trial.gateway().kill();
+    trial.restart_gateway().await;
+    let before = trial.taken();
+    until(DEADLINE, async || match trial.taken() - before {
+        0..50 => Err("it takes no webhooks without Postgres"),
+        _ => Ok(()),
+    })
+    .await;
+    trial.fleet().database_proxy().set(Fault::NONE);
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn refuses_nobody(ground: Ground) -> Outcome {
+    let (webhooks, rounds) = ground.pick((600, 2), (10_000, 10));
+    let mut trial = Trial::start(ground, Fleet::builder().workers(2).gateway_socket()).await;
+    trial.load(400, webhooks);
+    for round in 1..=rounds {
+        trial.under_way(webhooks as usize / (rounds + 1) * round).await;
+        let status = trial.gateway().terminate(DEADLINE * 2).await;
+        assert!(status.success(), "a gateway that was told to stop ends well: {status}");
+        trial.restart_gateway().await;
+    }
+    trial.all_sent().await;
+    trial.healed().await;
+    let refusals = trial.refusals();
+    let mut outcome = trial.finish().await;
+    if !refusals.is_empty() {
+        outcome.findings.push(format!("webhooks were refused while the gateway was restarted: {refusals:?}"));
+    }
+    outcome
+}
+
+async fn spool_torn(ground: Ground) -> Outcome {
+    let mut trial = spooling(ground, &[]).await;
+    trial.gateway().kill();
+    tear(&trial.fleet().spool_folder());
+    trial.restart_gateway().await;
+    broker_back(&mut trial);
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// A trial whose gateway cannot reach the broker, and has accepted webhooks into its spool.
+async fn spooling(ground: Ground, settings: &[(&str, &str)]) -> Trial {
+    let builder = Fleet::builder().workers(1).proxies();
+    let builder = settings.iter().fold(builder, |builder, (name, value)| builder.set(name, value));
+    let mut trial = Trial::start(ground, builder).await;
+    trial.load(100, 100_000);
+    trial.under_way(100).await;
+    trial.fleet().amqp_proxy().set(Fault::REFUSE);
+    trial.fleet().amqp_proxy().cut();
+    let before = trial.taken();
+    until(DEADLINE * 3, async || match trial.taken() - before {
+        0..200 => Err("it takes no webhooks without a broker"),
+        _ => Ok(()),
+    })
+    .await;
+    trial
+}
+
+fn broker_back(trial: &mut Trial) {
+    trial.fleet().amqp_proxy().set(Fault::NONE);
+}
+
+/// Writes what is no whole record behind the last one of the newest journal.
+fn tear(folder: &Path) {
+    let journal = newest_journal(folder);
+    let mut file = File::options().read(true).write(true).open(&journal).expect("it is the test's own");
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).expect("it can be read");
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // what a record begins with, and then nothing
+    let torn: Vec<u8> = bytes.iter().take(TORN_BYTES.min(end / 2)).copied().collect();
+    assert!(!torn.is_empty(), "{} has records", journal.display());
+    file.seek(SeekFrom::Start(end as u64)).expect("a file can be sought");
+    file.write_all(&torn).expect("the disk has room");
+}
+
+fn newest_journal(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder).expect("there is a spool").flatten().map(|entry| entry.path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    let written = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    journals.max_by_key(written).expect("a spool has a journal")
+}
+
+/// A small disk; gone with the handle.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let size = format!("size={DISK_BYTES}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder.path()).status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "only root may mount a disk of its own: run this case as root"
+        );
+        Self(folder)
+    }
+
+    fn path(&self) -> String {
+        self.0.path().display().to_string()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // what is left of it is memory, until the machine ends
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+async fn spool_disk_full(ground: Ground) -> Outcome {
+    let disk = SmallDisk::mount();
+    let mut trial = spooling(ground, &[("MUSTER_GATEWAY_STATE_DIR", &disk.path())]).await;
+    // somebody else takes what is left
+    let hog = disk.0.path().join("hog");
+    let filled = Command::new("dd").args(["if=/dev/zero", &format!("of={}", hog.display())]).status();
+    assert!(filled.is_ok_and(|status| !status.success()), "the disk is full");
+    trial.until_refused(20).await;
+    std::fs::remove_file(&hog).expect("the file is there");
+    broker_back(&mut trial);
+    trial.healed().await;
+    let outcome = trial.finish().await;
+    drop(disk);
+    outcome
+}
+
+async fn descriptors(ground: Ground) -> Outcome {
+    let mut trial = Trial::start(ground, Fleet::builder().workers(1)).await;
+    trial.load(60, 100_000);
+    trial.under_way(50).await;
+    trial.gateway().limit(&format!("--nofile={DESCRIPTORS_MAX}"));
+    let mut idle = Vec::new();
+    for _ in 0..2 * DESCRIPTORS_MAX {
+        idle.push(TcpStream::connect(trial.gateway_proxy().address()).await.expect("the proxy takes it"));
+    }
+    trial.under_way_more(50).await;
+    drop(idle);
+    trial.healed().await;
+    trial.finish().await
+}
+
+async fn two_schedulers(ground: Ground) -> Outcome {
+    let rounds = ground.pick(2, 10);
+    let mut trial = Trial::start(ground, Fleet::builder().workers(1).ticks()).await;
+    trial.fleet().add_gateway(&[]).await;
+    trial.load(40, 100_000);
+    for round in 0..2 * rounds {
+        let signal = if round % 2 == 0 { "STOP" } else { "CONT" };
+        trial.fleet().further_gateway(0).signal(signal);
+        for side in trial.sides() {
+            store::testing::schedule_due_now(&trial.fleet.store(), side.tenant, Kind::Alerts).await;
+        }
+        trial.until_no_schedule_is_due().await;
+    }
+    trial.healed().await;
+    let twice: i64 = sqlx::query_scalar("select count(*) - count(distinct (tenant, kind, slot)) from muster.run")
+        .fetch_one(trial.sql())
+        .await
+        .expect("the database answers");
+    let mut outcome = trial.finish().await;
+    if twice > 0 {
+        outcome.findings.push(format!("I2: {twice} slots have two runs"));
+    }
+    outcome
+}
