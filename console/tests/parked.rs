@@ -92,7 +92,7 @@ async fn a_message_is_shown_with_why_it_is_there_and_without_secrets() {
     assert_eq!(message["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(message["reason"], "retryable: cannot reach https://[redacted]@rmm.example.com");
     assert_eq!(message["headers"], json!({"x-muster-attempt": "9", "x-api-key": "[redacted]"}));
-    let body = json!({"agent_id": "x", "raw": r#"{"token": "[redacted]"}"#, "note": "the key [redacted]"});
+    let body = json!({"agent_id": "x", "raw": r#"{"token":"[redacted]"}"#, "note": "the key [redacted]"});
     assert_eq!(message["body"], body);
     let poison = world.get(&all, &format!("/api/v1/parked/{nobodys}")).await;
     assert_eq!((&poison.ok()["body_text"], &poison.json["body"]), (&json!("\u{FFFD} token=[redacted]"), &Value::Null));
