@@ -1,8 +1,8 @@
 //! A pooler in front of PostgreSQL that works by transactions, as small as can be: a client has a session of the server for
 //! as long as its transaction lasts, and what comes for it in between is dropped.
 //!
-//! It stands in for PgBouncer with `pool_mode = transaction`. The server must let its user in without a password, as that
-//! of the tests does.
+//! It stands in for PgBouncer with `pool_mode = transaction`. Each client logs in at the server itself, and leaves the session
+//! to all: so the pooler needs no password, and there is one for each client in any case.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,8 @@ use url::Url;
 const SSL_REQUEST: u32 = 80_877_103;
 /// "Ask without": no TLS here.
 const NO_TLS: &[u8] = b"N";
-/// You are in.
-const LOGIN_OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
-/// A key to cancel by, which nobody uses.
-const KEY: &[u8] = b"K\0\0\0\x0c\0\0\0\0\0\0\0\0";
-/// Nothing is under way.
-const READY: &[u8] = b"Z\0\0\0\x05I";
+/// What the server says of a login that is over, or all but over: it waits for no answer.
+const LOGIN_TOLD: [u32; 2] = [0, 12];
 
 /// A running pooler; dropping it ends it.
 #[derive(Debug)]
@@ -72,25 +68,29 @@ async fn serve(mut client: TcpStream, target: String, idle: Idle) -> std::io::Re
         client.write_all(NO_TLS).await?;
         start = startup(&mut client).await?;
     }
-    client.write_all(&[LOGIN_OK, KEY, READY].concat()).await?;
+    log_in(&mut client, &target, &start, &idle).await?;
     let mut held: Option<TcpStream> = None;
     loop {
         let message = message(&mut client).await?;
         if message[0] == b'X' {
             return Ok(());
         }
-        let mut server = match held.take().or_else(|| lock(&idle).pop()) {
-            Some(server) => server,
-            None => session(&target, &start).await?,
-        };
+        let mut server = held.take().or_else(|| lock(&idle).pop()).expect("each client has brought one");
         server.write_all(&message).await?;
         // a query, or the end of a few: now the server answers
         let ends = message[0] == b'Q' || message[0] == b'S';
-        if !ends || answer(&mut server, Some(&mut client)).await? != b'I' {
+        if !ends {
             held = Some(server);
-        } else {
-            lock(&idle).push(server);
+            continue;
         }
+        let ready = answer(&mut server, &mut client).await?;
+        if ready[5] == b'I' {
+            lock(&idle).push(server);
+        } else {
+            held = Some(server);
+        }
+        // only now: whoever hears it may be the next to want a session
+        client.write_all(&ready).await?;
     }
 }
 
@@ -98,24 +98,35 @@ fn lock(idle: &Idle) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A new session of the server, with what this client asked for at its start.
-async fn session(target: &str, start: &[u8]) -> std::io::Result<TcpStream> {
+/// Carries a client's login to the server and back; the session is then anybody's.
+async fn log_in(client: &mut TcpStream, target: &str, start: &[u8], idle: &Idle) -> std::io::Result<()> {
     let mut server = TcpStream::connect(target).await?;
     server.write_all(start).await?;
-    answer(&mut server, None).await?;
-    Ok(server)
+    loop {
+        let said = message(&mut server).await?;
+        if said[0] == b'Z' {
+            lock(idle).push(server);
+            return client.write_all(&said).await;
+        }
+        client.write_all(&said).await?;
+        let is_question =
+            said[0] == b'R' && !LOGIN_TOLD.contains(&u32::from_be_bytes([said[5], said[6], said[7], said[8]]));
+        if is_question {
+            server.write_all(&message(client).await?).await?;
+        }
+    }
 }
 
-/// Carries the server's messages up to the one that says that it is ready, whose status is the answer. What somebody
-/// notified is dropped.
-async fn answer(server: &mut TcpStream, mut client: Option<&mut TcpStream>) -> std::io::Result<u8> {
+/// Carries the server's messages up to the one that says that it is ready, which is the answer. What somebody notified is
+/// dropped.
+async fn answer(server: &mut TcpStream, client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     loop {
         let message = message(server).await?;
-        if let Some(client) = client.as_deref_mut().filter(|_| message[0] != b'A') {
-            client.write_all(&message).await?;
-        }
         if message[0] == b'Z' {
-            return Ok(message[5]);
+            return Ok(message);
+        }
+        if message[0] != b'A' {
+            client.write_all(&message).await?;
         }
     }
 }
