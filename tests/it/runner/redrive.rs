@@ -132,6 +132,7 @@ async fn a_redrive_whose_worker_is_killed_in_every_batch_loses_nothing() {
         left => Err(format!("{left} rows in the outbox")),
     })
     .await;
+    world.until_empty().await;
     assert!(worker.terminate(DEADLINE * 2).await.success());
     world.assert_empty().await;
 }

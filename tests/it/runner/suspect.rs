@@ -76,6 +76,7 @@ async fn a_message_that_kills_its_worker_is_parked_and_takes_no_neighbour_with_i
     // nothing of theirs was in the hands of those that died
     let late: Vec<_> = counts.iter().filter(|(agent, _)| agent.starts_with("late")).collect();
     assert!(late.len() == 20 && late.iter().all(|(_, count)| **count == 1), "{late:?}");
+    world.until_empty().await;
     assert!(worker.terminate(Duration::from_secs(40)).await.success());
     world.assert_empty().await;
 }
@@ -113,6 +114,7 @@ async fn a_worker_whose_job_never_yields_ends_with_3_and_the_message_is_parked()
     // by its attempts; or, where it took all threads at once, as one that killed its worker too often
     let parked = world.until_parked(1).await.remove(0);
     assert!(["timeout", "poison"].contains(&parked.class.as_str()), "{}", parked.class);
+    world.until_empty().await;
     assert!(worker.terminate(Duration::from_secs(40)).await.success());
     world.assert_empty().await;
 }
@@ -131,6 +133,7 @@ async fn a_worker_that_cannot_read_the_pauses_says_so_and_burns_no_attempt() {
     assert!(applied(&file).is_empty(), "it may be paused");
     world.database().execute("alter table muster.not_yet rename to pause").await;
     until(DEADLINE, async || if applied(&file).contains_key("patient") { Ok(()) } else { Err("not applied") }).await;
+    world.until_empty().await;
     assert!(worker.terminate(Duration::from_secs(40)).await.success());
     world.assert_empty().await;
 }
