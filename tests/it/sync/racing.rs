@@ -86,7 +86,7 @@ async fn a_worker_that_wakes_after_its_run_was_taken_over_writes_nothing_more() 
         }
     };
     rename_all("old-name");
-    fault(&fleet, "/agents/?client=", FaultKind::Slow { delay_ms: 1_000 });
+    fault(&fleet, "/agents/?client=", FaultKind::Held);
     control.forget_served();
     let run_id = fleet.start_run(Kind::Devices).await;
     let is_list = |target: &str| target.starts_with("/agents/?client=");
@@ -96,6 +96,7 @@ async fn a_worker_that_wakes_after_its_run_was_taken_over_writes_nothing_more() 
     })
     .await;
     fleet.sync_worker(0).signal("STOP");
+    control.clear_faults();
     // the answer is on its way to it, with the old names
     until(DEADLINE, async || match control.served() {
         served if served.iter().any(|one| is_list(&one.target)) => Ok(()),
@@ -103,7 +104,6 @@ async fn a_worker_that_wakes_after_its_run_was_taken_over_writes_nothing_more() 
     })
     .await;
     rename_all("new-name");
-    control.clear_faults();
     fleet.add_sync_worker().await;
     send_again(&fleet, run_id).await;
     let (run, _) = fleet.ended(run_id).await;
