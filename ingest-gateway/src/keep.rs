@@ -6,7 +6,7 @@
 //! the message was spooled makes it come twice, and its id makes that harmless.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::PublishError;
@@ -19,6 +19,8 @@ use crate::publish::Publish;
 
 /// So many publishes in a row without a confirm in time, and nobody waits for the next.
 const MISSES_MAX: u32 = 3;
+/// What a publish may take whose sender has waited for the spool before; a confirm that comes later counts all the same.
+const PROBE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a message is kept nowhere: one word for the log and the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) struct Keep {
     wait: Duration,
     /// Publishes in a row that were not confirmed in time.
     misses: Arc<AtomicU32>,
+    /// Publishes that were confirmed, of webhooks and of the drain.
+    confirms: Arc<AtomicU64>,
     /// Whether somebody tries the broker although nobody waits for it.
     is_probed: AtomicBool,
     /// Publishes go on when their sender hangs up or has been answered; the drain waits for them.
@@ -45,6 +49,7 @@ impl Keep {
             spool,
             wait,
             misses: Arc::default(),
+            confirms: Arc::default(),
             is_probed: AtomicBool::new(false),
             publishing: TaskTracker::new(),
         }
@@ -103,7 +108,9 @@ impl Keep {
         if self.is_probed.swap(true, Ordering::AcqRel) {
             return Err(not_kept(&PublishError::TimedOut, &spool));
         }
-        let answer = self.publish(record).await.unwrap_or(Err(PublishError::NotConnected));
+        // the append before it took its time, too, and the sender waits eight seconds for both
+        let answer = tokio::time::timeout(PROBE_MAX, self.publish(record)).await;
+        let answer = answer.unwrap_or(Ok(Err(PublishError::TimedOut))).unwrap_or(Err(PublishError::NotConnected));
         self.is_probed.store(false, Ordering::Release);
         answer.map_err(|error| not_kept(&error, &spool))
     }
@@ -111,10 +118,12 @@ impl Keep {
     /// Publishes in a task of its own, which goes on whatever becomes of the caller.
     pub(crate) fn publish(&self, record: Record) -> JoinHandle<Result<(), PublishError>> {
         let (publishing, misses) = (self.publisher.publish(record), Arc::clone(&self.misses));
+        let confirms = Arc::clone(&self.confirms);
         self.publishing.spawn(async move {
             let answer = publishing.await;
             if answer.is_ok() {
                 misses.store(0, Ordering::Relaxed);
+                confirms.fetch_add(1, Ordering::Relaxed);
             }
             answer
         })
@@ -129,6 +138,11 @@ impl Keep {
         };
         metrics::counter!(metric::SPOOLED_TOTAL, "outcome" => outcome).increment(1);
         appended
+    }
+
+    /// How often the broker confirmed anything.
+    pub(crate) fn confirms(&self) -> u64 {
+        self.confirms.load(Ordering::Relaxed)
     }
 
     /// Whether nobody waits for the broker.

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use ingest_gateway::Config;
-use telemetry::program::{self, EXIT_CONFIG, Program, Start};
+use ingest_gateway::{Config, RunError};
+use spool::OpenError;
+use telemetry::program::{self, EXIT_CONFIG, EXIT_FAILURE, Program, Start};
 
 fn main() -> ExitCode {
     broker::install_tls_provider();
     let program = Program { name: "ingest-gateway", version: env!("CARGO_PKG_VERSION") };
-    // it does not start, or drains: what fails is the configuration
-    program::main(program, read(), ingest_gateway::run, |_| EXIT_CONFIG)
+    program::main(program, read(), ingest_gateway::run, code)
 }
 
 fn read() -> Result<Start<Config>, String> {
@@ -19,4 +19,12 @@ fn read() -> Result<Start<Config>, String> {
     let Config { limits, ticks, broker, database, .. } = &config;
     let holds = format!("{limits:?} {ticks:?} {broker:?} {database:?}");
     Ok(Start { telemetry: config.telemetry.clone(), holds, config })
+}
+
+/// It does not start, or drains. A spool that another process has, or that its disk does not give now, may be had later.
+fn code(error: &RunError) -> u8 {
+    match error {
+        RunError::Spool(OpenError::Locked(_) | OpenError::Unusable { .. }) => EXIT_FAILURE,
+        RunError::Spool(OpenError::NoSpool { .. }) | RunError::Config(_) | RunError::Listen { .. } => EXIT_CONFIG,
+    }
 }

@@ -156,15 +156,19 @@ pub async fn start(
     if let Some(address) = admin_address {
         tracing::info!(listen.address = %address, "listening for /metrics");
     }
+    let drain_timeout = config.limits.listener().drain_timeout;
     let task = tokio::spawn(async move {
         live(gateway, (listener, public), admin, shown, cancel).await;
         // the lock on the folder is free once the thread has ended
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        let joined = tokio::task::spawn_blocking(move || writer.join(drain_timeout)).await;
+        if !joined.unwrap_or(false) {
+            tracing::error!("the spool's disk hangs: it is not waited for any longer");
+        }
     });
     Ok(Running { address, admin_address, holding, task })
 }
 
-/// What is in the spool is counted when it is opened, which takes a while where it is full.
+/// Opening reads the disk.
 async fn open(folder: PathBuf, limits: spool::Limits) -> Result<(Spool, Writer), OpenError> {
     let opening = tokio::task::spawn_blocking(move || Spool::open(&folder, limits));
     opening.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
@@ -194,7 +198,7 @@ async fn live(
     let serving = async {
         let keep = gateway.keep.as_ref();
         let mut drain = Drain::new(keep, Duration::from_millis(gateway.limits.spool_refusal_pause_ms));
-        tokio::join!(serve(listener, router, limits, cancel.clone()), drain.run(&cancel));
+        tokio::join!(serve(listener, router, limits, cancel.clone()), drain.run(&cancel, limits.drain_timeout));
         keep.publishing.close();
         keep.publishing.wait().await;
         empty(&mut drain, limits.drain_timeout).await;
@@ -206,7 +210,8 @@ async fn live(
         task.abort();
         let _ = task.await;
     }
-    spooled::look(&gateway.keep, &shown).await;
+    // nor for ever the disk
+    let _ = tokio::time::timeout(limits.drain_timeout, spooled::look(&gateway.keep, &shown)).await;
     gateway.hooks.saved().await;
 }
 

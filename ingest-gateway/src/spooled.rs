@@ -30,13 +30,14 @@ pub(crate) async fn show(keep: Arc<Keep>, shown: watch::Sender<Option<Holding>>)
 /// Looks once, and shows what there is.
 pub(crate) async fn look(keep: &Arc<Keep>, shown: &watch::Sender<Option<Holding>>) {
     let looking = Arc::clone(keep);
-    // the oldest is looked for on the disk; a panic in there has been logged as one
+    // the folder's name is looked for on the disk; a panic in there has been logged as one
     let Ok(holding) = tokio::task::spawn_blocking(move || holding(&looking)).await else { return };
     metrics::gauge!(metric::SPOOLING).set(u8::from(holding.is_spooling));
     metrics::gauge!(metric::SPOOL_RECORDS).set(holding.records as f64);
     metrics::gauge!(metric::SPOOL_SET_ASIDE).set(holding.set_aside as f64);
     metrics::gauge!(metric::SPOOL_BYTES).set(holding.bytes as f64);
     metrics::gauge!(metric::SPOOL_OLDEST_AGE_SECONDS).set(holding.oldest_age.unwrap_or_default().as_secs_f64());
+    metrics::gauge!(metric::SPOOL_BROKEN).set(keep.spool.figures().broken as f64);
     metrics::gauge!(metric::SPOOL_REFUSING).set(u8::from(holding.refusal.is_some()));
     shown.send_replace(Some(holding));
 }

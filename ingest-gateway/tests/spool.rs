@@ -48,9 +48,11 @@ async fn what_the_broker_does_not_take_is_accepted_and_published_once_it_does() 
     assert!(world.published().is_empty());
     assert_eq!(world.get("/readyz").await.0, 200, "a broker that is away makes no gateway unready");
 
+    let back = chrono::Utc::now();
     world.broker.fails.store(false, Ordering::SeqCst);
     world.broker.not_ready.store(false, Ordering::SeqCst);
     until("the spool is empty", async || world.published().len() == 3).await;
+    assert!(world.published().iter().all(|(meta, _)| meta.first_published_at >= back), "nobody finds them old");
     let mut published: Vec<String> = world.published().into_iter().map(|(meta, _)| meta.message_id).collect();
     published.sort();
     ids.sort();
@@ -149,14 +151,50 @@ async fn a_message_that_is_refused_five_times_is_set_aside_and_the_rest_goes_on(
     for agent in ["bad", "good", "bad", "fine"] {
         assert_eq!(world.post_good(&body(agent)).await.status, 202);
     }
-    // each of the two: once by the webhook, five times by the drain
-    until("it is given up", async || world.broker.offers.load(Ordering::SeqCst) >= 2 + 12).await;
+    until("it is given up", async || {
+        // what shows that the broker refuses these and not everything
+        assert_eq!(world.post_good(&body("good")).await.status, 202);
+        world.get("/metrics").await.1.contains("muster_spool_set_aside 2")
+    })
+    .await;
     assert_eq!(agents(&world), ["fine", "good"]);
     let spool = left(&world.stop().await);
     assert!(spool.is_empty());
     let aside = spool.read_aside(0, 10).unwrap();
     let aside: Vec<String> = aside.iter().map(|entry| agent(&Record::decode(&entry.bytes).unwrap())).collect();
     assert_eq!(aside, ["bad", "bad"]);
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_everything_for_long_finds_everything_once_it_does_not() {
+    const WEBHOOKS: usize = 100;
+    let world = World::start(&[]).await;
+    *world.broker.refuses.lock().unwrap() = Some("bad".to_owned());
+    for _ in 0..WEBHOOKS {
+        assert_eq!(world.post_good(&body("bad")).await.status, 202);
+    }
+    // once by the webhook, and more often by the drain than would set all of them aside
+    until("each was refused often", async || world.broker.offers.load(Ordering::SeqCst) > WEBHOOKS * 10).await;
+    *world.broker.refuses.lock().unwrap() = None;
+    until("all are published", async || world.published().len() >= WEBHOOKS).await;
+    let spool = left(&world.stop().await);
+    let figures = spool.figures();
+    assert_eq!((figures.records, figures.set_aside), (0, 0));
+}
+
+#[tokio::test]
+async fn at_its_quota_a_gateway_without_broker_stays_unready_and_says_why() {
+    // room for one webhook, and some bytes
+    let world = World::start(&["--spool-bytes-max", "1200"]).await;
+    world.broker.not_ready.store(true, Ordering::SeqCst);
+    world.broker.fails.store(true, Ordering::SeqCst);
+    assert_eq!(world.post_good(BODY).await.status, 202);
+    assert_eq!(world.post_good(BODY).await.status, 503);
+    until("it is told", async || world.get("/metrics").await.1.contains("muster_spool_refusing 1")).await;
+    assert_eq!(world.get("/readyz").await.0, 503);
+    world.broker.fails.store(false, Ordering::SeqCst);
+    world.broker.not_ready.store(false, Ordering::SeqCst);
+    until("it has room again", async || world.get("/metrics").await.1.contains("muster_spool_refusing 0")).await;
 }
 
 #[tokio::test]

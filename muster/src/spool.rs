@@ -6,8 +6,9 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ::spool::{Entry, Record, Spool};
+use ::spool::{Entry, Record, Spool, Writer};
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
@@ -18,8 +19,12 @@ use url::Url;
 use crate::console::Console;
 use crate::show::{print_json, print_table, text};
 
-/// Records of one transaction.
+/// Records of one transaction; the spool gives fewer where they are large.
 const BATCH_RECORDS: usize = 500;
+/// What the end of the spool's writer may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Read = fn(&Spool, u64, usize) -> Result<Vec<Entry>, ::spool::DiskError>;
 
 /// What can be done with a spool.
 #[derive(Debug, clap::Subcommand)]
@@ -107,14 +112,14 @@ fn cells(row: &Value) -> Vec<String> {
 }
 
 fn list(folder: &Path, limit: u32, is_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let (spool, _writer) = Spool::adopt(folder)?;
+    let (spool, writer) = Spool::adopt(folder)?;
     let records_max = usize::try_from(limit)?;
-    let waiting = spool.read(0, records_max)?;
-    let aside = spool.read_aside(0, records_max)?;
-    let shown: Vec<Value> = (waiting.iter().map(|entry| show(entry, "waiting")))
-        .chain(aside.iter().map(|entry| show(entry, "set aside")))
-        .collect();
+    let mut shown = Vec::new();
+    for (read, state) in [(Spool::read as Read, "waiting"), (Spool::read_aside, "set aside")] {
+        show_all(&spool, (read, state), records_max, &mut shown)?;
+    }
     let figures = spool.figures();
+    close(spool, writer)?;
     if is_json {
         let (records, set_aside, bytes) = (figures.records, figures.set_aside, figures.bytes);
         print_json(&json!({"records": records, "set_aside": set_aside, "bytes": bytes, "shown": shown}))?;
@@ -128,10 +133,35 @@ fn list(folder: &Path, limit: u32, is_json: bool, out: &mut impl Write) -> anyho
     Ok(())
 }
 
+/// Shows so many at most, and holds a batch of them in memory.
+fn show_all(
+    spool: &Spool,
+    (read, state): (Read, &str),
+    records_max: usize,
+    shown: &mut Vec<Value>,
+) -> Result<(), ::spool::DiskError> {
+    let (mut from, mut left) = (0, records_max);
+    while left > 0 {
+        let entries = read(spool, from, left.min(BATCH_RECORDS))?;
+        let Some(last) = entries.last() else { break };
+        from = last.number + 1;
+        left -= entries.len();
+        shown.extend(entries.iter().map(|entry| show(entry, state)));
+    }
+    Ok(())
+}
+
+/// Ends the spool: its folder is free, and everything in its place.
+fn close(spool: Spool, writer: Writer) -> anyhow::Result<()> {
+    drop(spool);
+    anyhow::ensure!(writer.join(CLOSE_TIMEOUT), "the disk of the spool hangs");
+    Ok(())
+}
+
 fn show(entry: &Entry, state: &str) -> Value {
     let came = i64::try_from(entry.number).ok().and_then(DateTime::from_timestamp_micros).unwrap_or_default();
     let came = came.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let record = Record::decode(&entry.bytes).ok();
+    let record = entry.is_whole.then(|| Record::decode(&entry.bytes).ok()).flatten();
     let (kind, tenant, message_id) = record.map_or_else(
         || ("unreadable".to_owned(), String::new(), String::new()),
         |record| (record.meta.kind, record.meta.tenant.to_string(), record.meta.message_id),
@@ -141,7 +171,7 @@ fn show(entry: &Entry, state: &str) -> Value {
 }
 
 async fn drain(flags: &Drain, store: &Store) -> anyhow::Result<()> {
-    let (spool, _writer) = Spool::adopt(&flags.dir)?;
+    let (spool, writer) = Spool::adopt(&flags.dir)?;
     let (mut drained, mut unreadable) = hand_over(&spool, store, Spool::read).await?;
     if flags.set_aside {
         let aside = hand_over(&spool, store, Spool::read_aside).await?;
@@ -153,20 +183,19 @@ async fn drain(flags: &Drain, store: &Store) -> anyhow::Result<()> {
         let folder = spool.folder().canonicalize().unwrap_or_else(|_| spool.folder().to_owned());
         store::spool::forget(store, &::spool::host(), &folder.display().to_string()).await?;
     }
+    close(spool, writer)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{drained} handed over, {} left, {} set aside", left.records, left.set_aside)?;
     if unreadable > 0 {
-        anyhow::bail!("{unreadable} cannot be read by this version of muster and stay in the spool");
+        anyhow::bail!(
+            "{unreadable} cannot be read, because a later version wrote them or the disk changed them, and stay in the spool"
+        );
     }
     Ok(())
 }
 
 /// Moves everything that `read` gives into the outbox; how many were moved, and how many could not be read.
-async fn hand_over(
-    spool: &Spool,
-    store: &Store,
-    read: impl Fn(&Spool, u64, usize) -> Result<Vec<Entry>, ::spool::DiskError>,
-) -> anyhow::Result<(usize, usize)> {
+async fn hand_over(spool: &Spool, store: &Store, read: Read) -> anyhow::Result<(usize, usize)> {
     let (mut from, mut drained, mut unreadable) = (0, 0, 0);
     loop {
         let entries = read(spool, from, BATCH_RECORDS)?;
@@ -175,11 +204,11 @@ async fn hand_over(
         let (mut rows, mut gone) = (Vec::new(), Vec::new());
         for entry in entries {
             match Record::decode(&entry.bytes) {
-                Ok(record) => {
+                Ok(record) if entry.is_whole => {
                     rows.push(row(record));
                     gone.push(entry);
                 }
-                Err(_) => unreadable += 1,
+                _ => unreadable += 1,
             }
         }
         outbox::add(store, &rows).await?;

@@ -25,7 +25,7 @@ pub struct Limits {
 impl Limits {
     /// 4 GiB: an hour at 1,000 webhooks a second.
     pub const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-    /// 1 GiB: the store's own journals and merges need some hundred MiB beside the records.
+    /// 1 GiB: beside the records the store needs their pages, its log, and room for a second copy while a damaged one is emptied.
     pub const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 }
 

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::disk::{Entry, Shelf};
-
 /// What is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
@@ -41,91 +39,74 @@ pub struct Figures {
     pub full: Option<Full>,
     /// Whether the disk takes writes.
     pub is_sound: bool,
+    /// Damaged stores that are being emptied or are kept for a person.
+    pub broken: u64,
 }
 
-/// What was found when it was opened.
+/// What the store counted in its last transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) waiting: u64,
     pub(crate) aside: u64,
     pub(crate) bytes: u64,
+    /// The number of the oldest that waits.
+    pub(crate) oldest: Option<u64>,
     /// The greatest number.
     pub(crate) last: u64,
+    /// Whether the counts fit what can be seen without counting.
+    pub(crate) is_sure: bool,
 }
 
+/// Whether it takes more; read without the disk, which may hang.
 #[derive(Debug)]
 pub(crate) struct Gauge {
-    waiting: AtomicU64,
-    aside: AtomicU64,
-    bytes: AtomicU64,
     last: AtomicU64,
     /// 0: none, else the place of a [`Full`] plus one.
     full: AtomicU8,
+    /// Bytes for which there was no room.
+    needed: AtomicU64,
     is_sound: AtomicBool,
+    broken: AtomicU64,
 }
 
 impl Gauge {
-    pub(crate) fn new(totals: Totals) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            waiting: AtomicU64::new(totals.waiting),
-            aside: AtomicU64::new(totals.aside),
-            bytes: AtomicU64::new(totals.bytes),
-            last: AtomicU64::new(totals.last),
+            last: AtomicU64::new(0),
             full: AtomicU8::new(0),
+            needed: AtomicU64::new(1),
             is_sound: AtomicBool::new(true),
+            broken: AtomicU64::new(0),
         }
     }
 
-    /// Counts anew: a write that failed may be on the disk all the same.
-    pub(crate) fn recount(&self, totals: Totals) {
-        self.waiting.store(totals.waiting, Ordering::Relaxed);
-        self.aside.store(totals.aside, Ordering::Relaxed);
-        self.bytes.store(totals.bytes, Ordering::Relaxed);
-        self.last.fetch_max(totals.last, Ordering::Relaxed);
-    }
-
-    /// The number of the next record; only the writer asks.
-    pub(crate) fn next_number(&self) -> u64 {
+    /// The number of the next record after those that are there; only the writer asks.
+    pub(crate) fn next_number(&self, last: u64) -> u64 {
         let now = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
-        let next = now.max(self.last.load(Ordering::Relaxed) + 1);
+        let next = now.max(self.last.load(Ordering::Relaxed).max(last) + 1);
         self.last.store(next, Ordering::Relaxed);
         next
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) == 0
-    }
-
-    pub(crate) fn appended(&self, records: u64, bytes: u64) {
-        self.waiting.fetch_add(records, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn removed(&self, entry: &Entry) {
-        let shelf = if entry.shelf == Shelf::Waiting { &self.waiting } else { &self.aside };
-        less(shelf, 1);
-        less(&self.bytes, entry.bytes.len() as u64);
-    }
-
-    pub(crate) fn moved_aside(&self, entry: &Entry) {
-        debug_assert_eq!(entry.shelf, Shelf::Waiting);
-        less(&self.waiting, 1);
-        self.aside.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes how it stands; one line in the log for each change.
-    pub(crate) fn note(&self, full: Option<Full>, is_sound: bool) {
+    /// Notes what so many bytes lack; one line in the log for each change.
+    pub(crate) fn note_room(&self, full: Option<Full>, needed: u64) {
         let word = full.map_or(0, |full| full as u8 + 1);
+        self.needed.store(if full.is_some() { needed } else { 1 }, Ordering::Relaxed);
         let before = self.full.swap(word, Ordering::Relaxed);
         match full {
             Some(full) if before != word => tracing::error!("the spool takes no more: {full}"),
             None if before != 0 => tracing::info!("the spool has room again"),
             _ => {}
         }
+    }
+
+    /// What there must be room for before it takes more: what was refused last.
+    pub(crate) fn needed(&self) -> u64 {
+        self.needed.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the disk takes writes; one line in the log for each change.
+    pub(crate) fn note_sound(&self, is_sound: bool) {
         let was_sound = self.is_sound.swap(is_sound, Ordering::Relaxed);
         match (was_sound, is_sound) {
             (false, true) => tracing::info!("the spool's disk takes writes again"),
@@ -134,28 +115,33 @@ impl Gauge {
         }
     }
 
-    pub(crate) fn is_writable(&self) -> bool {
-        self.full.load(Ordering::Relaxed) == 0 && self.is_sound.load(Ordering::Relaxed)
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_sound.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn figures(&self, oldest: Option<u64>) -> Figures {
-        let now = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
-        Figures {
-            records: self.waiting.load(Ordering::Relaxed),
-            set_aside: self.aside.load(Ordering::Relaxed),
-            bytes: self.bytes(),
-            oldest_age: oldest.map_or(Duration::ZERO, |oldest| Duration::from_micros(now.saturating_sub(oldest))),
-            full: match self.full.load(Ordering::Relaxed) {
-                0 => None,
-                1 => Some(Full::Quota),
-                _ => Some(Full::Disk),
-            },
-            is_sound: self.is_sound.load(Ordering::Relaxed),
+    pub(crate) fn note_broken(&self, broken: u64) {
+        self.broken.store(broken, Ordering::Relaxed);
+    }
+
+    pub(crate) fn full(&self) -> Option<Full> {
+        match self.full.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Full::Quota),
+            _ => Some(Full::Disk),
         }
     }
-}
 
-/// Below zero there is nothing: a recount may have come between.
-fn less(count: &AtomicU64, by: u64) {
-    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(by))).ok();
+    pub(crate) fn figures(&self, totals: Totals) -> Figures {
+        let now = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
+        let age = |oldest| Duration::from_micros(now.saturating_sub(oldest));
+        Figures {
+            records: totals.waiting,
+            set_aside: totals.aside,
+            bytes: totals.bytes,
+            oldest_age: totals.oldest.map_or(Duration::ZERO, age),
+            full: self.full(),
+            is_sound: self.is_sound(),
+            broken: self.broken.load(Ordering::Relaxed),
+        }
+    }
 }

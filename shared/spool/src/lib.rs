@@ -10,10 +10,9 @@ mod gauge;
 pub mod record;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -32,6 +31,9 @@ const WAITING_MAX: usize = 4_096;
 /// A sync of a healthy disk takes milliseconds. A sender waits eight seconds for its answer, so a disk that hangs is
 /// given up well before.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Room on the disk for one step out of a damaged store.
+const RESCUE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Why a record is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,53 +69,56 @@ impl std::fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// Opens the store in a folder, which is made where there is none, and starts the thread that writes it.
+    /// Opens the store in a folder, which is made where there is none, and starts the thread that writes it. It reads a
+    /// handful of pages, however much is in it.
     ///
-    /// One that cannot be read is moved aside as `<folder>.broken-<microseconds>` and reported; an empty one takes its
-    /// place:
-    /// a gateway that refused to start would lose what is sent meanwhile.
+    /// A damaged one is moved aside and an empty one takes its place: a gateway that refused to start would lose what is
+    /// sent meanwhile. The thread then takes out of the old one what can be read; see [`Figures::broken`].
     ///
     /// # Errors
     /// [`OpenError`]: another process has it, or the folder cannot be used.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Writer), OpenError> {
-        let disk = match Disk::open(folder) {
-            Err(OpenError::Unreadable { why, .. }) => {
-                let aside = move_aside(folder)?;
-                tracing::error!(
-                    error = why,
-                    "the spool cannot be read, it was moved to {} and an empty one begun",
-                    aside.display()
-                );
-                Disk::open(folder)?
-            }
-            other => other?,
-        };
-        Self::begin(disk, limits)
+        Self::begin(Disk::open(folder)?, limits)
     }
 
-    /// Opens a spool that is there, to read and to empty it; what is appended has no limit.
+    /// Opens a spool that is there, to read and to empty it; what is appended has no limit. It looks at everything in it
+    /// first, and takes out of a damaged one what can be read.
     ///
     /// # Errors
     /// [`OpenError`]: there is none, another process has it, or it cannot be read.
     pub fn adopt(folder: &Path) -> Result<(Self, Writer), OpenError> {
         if !disk::is_spool(folder) {
-            return Err(OpenError::Unusable { folder: folder.to_owned(), why: "there is no spool in it".to_owned() });
+            return Err(OpenError::NoSpool { folder: folder.to_owned(), why: "nothing of one is in it".to_owned() });
         }
-        Self::begin(Disk::open(folder)?, Limits { bytes_max: u64::MAX, free_bytes_min: 0 })
+        let disk = Disk::open(folder)?;
+        let unusable = |error: DiskError| OpenError::Unusable { folder: folder.to_owned(), why: error.to_string() };
+        disk.check().map_err(unusable)?;
+        while disk.has_rescue() {
+            disk.rescue().map_err(unusable)?;
+        }
+        if !disk.totals().is_sure {
+            disk.recount().map_err(unusable)?;
+        }
+        Self::begin(disk, Limits { bytes_max: u64::MAX, free_bytes_min: 0 })
     }
 
     fn begin(disk: Disk, limits: Limits) -> Result<(Self, Writer), OpenError> {
-        let unusable = |why: String| OpenError::Unusable { folder: disk.folder().to_owned(), why };
-        let totals = disk.totals().map_err(|error| unusable(error.to_string()))?;
         let (appends, inbox) = std::sync::mpsc::sync_channel(WAITING_MAX);
+        let (ending, ended) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("spool".to_owned());
-        let shared = Arc::new(Shared { disk, gauge: Gauge::new(totals), limits, appended: Notify::new() });
+        let shared = Arc::new(Shared { disk, gauge: Gauge::new(), limits, appended: Notify::new() });
         shared.look();
         let writing = Arc::clone(&shared);
-        let thread = thread
-            .spawn(move || writer::run(&writing, &inbox))
-            .map_err(|error| OpenError::Unusable { folder: shared.disk.folder().to_owned(), why: error.to_string() })?;
-        Ok((Self { appends, shared }, Writer(thread)))
+        let run = move || {
+            // dropped last, also by a panic: the lock on the folder is free before anybody hears of the end
+            let _ending: Sender<()> = ending;
+            let writing = writing;
+            writer::run(&writing, &inbox);
+        };
+        thread
+            .spawn(run)
+            .map_err(|error| OpenError::Unusable { folder: shared.disk.root().to_owned(), why: error.to_string() })?;
+        Ok((Self { appends, shared }, Writer(ended)))
     }
 
     /// Keeps a record; `Ok` means that it is on the disk. Many that come at once share one sync.
@@ -122,13 +127,16 @@ impl Spool {
     /// [`AppendError`].
     pub async fn append(&self, record: &Record) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.appends.try_send(Append { bytes: record.encode(), reply }).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => AppendError::Failed,
-        })?;
-        match tokio::time::timeout(APPEND_TIMEOUT, answer).await {
-            Ok(Ok(kept)) => kept,
-            Ok(Err(_)) | Err(_) => Err(AppendError::Failed),
-        }
+        let sent = self.appends.try_send(Append { bytes: record.encode(), reply });
+        let answered = match sent {
+            Ok(()) => tokio::time::timeout(APPEND_TIMEOUT, answer).await.ok().and_then(Result::ok),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        };
+        answered.unwrap_or_else(|| {
+            // the writer hangs or is dead and cannot say so itself; its next success clears this
+            self.shared.gauge.note_sound(false);
+            Err(AppendError::Failed)
+        })
     }
 
     /// The oldest records from a number on, at most so many. Reads the disk: call it where blocking is allowed.
@@ -147,16 +155,13 @@ impl Spool {
         self.shared.disk.read(disk::Shelf::Aside, from, records_max)
     }
 
-    /// Removes records that are elsewhere now, set aside or not. It is not synced: what a crash brings back is published
-    /// a second time.
+    /// Removes records that are elsewhere now, set aside or not.
     ///
     /// # Errors
     /// [`DiskError`]; they then stay.
     pub fn remove(&self, entries: &[Entry]) -> Result<(), DiskError> {
         self.shared.disk.remove(entries)?;
-        for entry in entries {
-            self.shared.gauge.removed(entry);
-        }
+        self.shared.look_for_room();
         Ok(())
     }
 
@@ -165,28 +170,31 @@ impl Spool {
     /// # Errors
     /// [`DiskError`]; it then stays where it is.
     pub fn set_aside(&self, entry: &Entry) -> Result<(), DiskError> {
-        self.shared.disk.set_aside(entry)?;
-        self.shared.gauge.moved_aside(entry);
-        Ok(())
+        self.shared.disk.set_aside(entry)
     }
 
-    /// What is in it now. Looks for the oldest on the disk: call it where blocking is allowed.
+    /// What is in it now. Waits for no disk.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let oldest = if self.is_empty() { None } else { self.shared.disk.oldest() };
-        self.shared.gauge.figures(oldest)
+        self.shared.gauge.figures(self.shared.disk.totals())
     }
 
     /// Whether an append has a chance now.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.shared.gauge.is_writable()
+        self.shared.gauge.is_sound() && self.shared.gauge.full().is_none()
     }
 
-    /// Whether records wait.
+    /// Whether no record waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.shared.gauge.is_empty()
+        self.shared.disk.totals().waiting == 0
+    }
+
+    /// Changes whenever records may have appeared before others: who reads in order begins anew.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.shared.disk.generation()
     }
 
     /// Returns after the next append, or at once if there was one since the last call.
@@ -197,45 +205,78 @@ impl Spool {
     /// Where it is.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.shared.disk.folder()
+        self.shared.disk.root()
     }
 }
 
 impl Shared {
     /// Whether there is room, and a disk that works.
     fn look(&self) {
-        self.mend();
-        self.gauge.note(self.room_for(1), self.disk.is_sound());
+        let is_open = self.disk.mend();
+        if !is_open {
+            self.gauge.note_sound(false);
+        } else if !self.gauge.is_sound() {
+            self.gauge.note_sound(self.disk.probe().is_ok());
+        }
+        self.gauge.note_broken(self.disk.broken_count());
+        self.look_for_room();
     }
 
-    /// Tries to get on after a failed write.
-    fn mend(&self) {
-        if self.disk.mend()
-            && let Ok(totals) = self.disk.totals()
+    /// Whether there is room for what was refused last.
+    fn look_for_room(&self) {
+        let needed = self.gauge.needed();
+        self.gauge.note_room(self.room_for(needed), needed);
+    }
+
+    /// Housekeeping while nobody appends; whether there is more of it.
+    fn tidy(&self) -> bool {
+        if !self.disk.totals().is_sure
+            && let Err(error) = self.disk.recount()
         {
-            self.gauge.recount(totals);
+            tracing::warn!(error = %error, "count the spool failed");
+        }
+        // nobody is kept from anything by what fails here; it is done again
+        self.disk.tidy().unwrap_or(false)
+    }
+
+    /// Takes a few records out of a damaged store, where there is one; whether there are more.
+    fn rescue(&self) -> bool {
+        if !self.disk.has_rescue() || self.room_for(RESCUE_BYTES) == Some(Full::Disk) {
+            return false;
+        }
+        match self.disk.rescue() {
+            Ok(()) => {
+                self.gauge.note_broken(self.disk.broken_count());
+                self.appended.notify_one();
+                self.disk.has_rescue()
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "read the damaged spool failed, it is tried again");
+                false
+            }
         }
     }
 
     /// What stands against so many bytes more.
     fn room_for(&self, bytes: u64) -> Option<Full> {
-        if self.gauge.bytes() + bytes > self.limits.bytes_max {
-            return Some(Full::Quota);
+        let free = self.disk.free_bytes();
+        if free.is_some_and(|free| free < self.limits.free_bytes_min.saturating_add(bytes)) {
+            return Some(Full::Disk);
         }
-        let free = self.disk.free_bytes()?;
-        (free < self.limits.free_bytes_min.saturating_add(bytes)).then_some(Full::Disk)
+        (self.disk.totals().bytes.saturating_add(bytes) > self.limits.bytes_max).then_some(Full::Quota)
     }
 }
 
 /// The thread that writes; it ends once the last [`Spool`] is dropped.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct Writer(Receiver<()>);
 
 impl Writer {
-    /// Waits for its end. The lock on the folder is then free.
-    pub fn join(self) {
-        // a panic in there has been logged by the panic hook
-        let _ = self.0.join();
+    /// Waits for its end, so long at most; whether it came. The lock on the folder is then free. A disk that hangs holds
+    /// the thread for as long as it hangs.
+    #[must_use]
+    pub fn join(self, timeout: Duration) -> bool {
+        self.0.recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -246,11 +287,67 @@ pub fn host() -> String {
     if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
-fn move_aside(folder: &Path) -> Result<PathBuf, OpenError> {
-    let mut aside = folder.as_os_str().to_owned();
-    aside.push(format!(".broken-{}", chrono::Utc::now().timestamp_micros()));
-    let aside = PathBuf::from(aside);
-    std::fs::rename(folder, &aside)
-        .map_err(|error| OpenError::Unusable { folder: folder.to_owned(), why: error.to_string() })?;
-    Ok(aside)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let meta = contract::Meta {
+            message_id: "id".to_owned(),
+            kind: "alert.observed.v1".to_owned(),
+            tenant: uuid::Uuid::from_u128(7),
+            attempt: 0,
+            first_published_at: chrono::DateTime::UNIX_EPOCH,
+            traceparent: None,
+            reason: None,
+        };
+        Record { exchange: "muster.work".to_owned(), routing_key: "key".to_owned(), meta, body: b"{}".to_vec() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_told_by_the_figures_and_holds_nobody_for_ever() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let limits = Limits { free_bytes_min: 0, ..Limits::default() };
+        let (spool, writer) = Spool::open(folder.path(), limits).expect("it opens");
+        assert!(spool.is_writable());
+        let hanging = spool.shared.disk.hang();
+        assert_eq!(spool.append(&record()).await, Err(AppendError::Failed));
+        assert_eq!((spool.is_writable(), spool.figures().is_sound), (false, false));
+        assert!(!writer.join(Duration::from_millis(1)), "it is not waited for");
+        drop(hanging);
+        while !spool.is_writable() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(spool.figures().records, 1, "what the disk took late is there all the same");
+    }
+
+    #[tokio::test]
+    async fn a_look_does_not_find_room_at_the_quota_until_something_was_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let one = record().encode().len() as u64;
+        for left in [0, 1, one - 1] {
+            let limits = Limits { bytes_max: one + left, free_bytes_min: 0 };
+            let (spool, writer) = Spool::open(folder.path(), limits).expect("it opens");
+            assert_eq!(spool.append(&record()).await, Ok(()));
+            assert_eq!(spool.append(&record()).await, Err(AppendError::Full(Full::Quota)));
+            for _ in 0..3 {
+                spool.shared.look();
+                assert_eq!((spool.figures().full, spool.is_writable()), (Some(Full::Quota), false), "{left} left");
+            }
+            spool.remove(&spool.read(0, 1).expect("it is read")).expect("it is removed");
+            assert!(spool.is_writable());
+            drop(spool);
+            assert!(writer.join(Duration::from_secs(30)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_died_is_told_by_the_figures() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (mut spool, _writer) = Spool::open(folder.path(), Limits::default()).expect("it opens");
+        // the other end of this one is gone, as that of a thread that has panicked
+        spool.appends = std::sync::mpsc::sync_channel(1).0;
+        assert_eq!(spool.append(&record()).await, Err(AppendError::Failed));
+        assert!(!spool.shared.gauge.is_sound());
+    }
 }

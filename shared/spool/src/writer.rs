@@ -1,17 +1,17 @@
 //! Group commit: one thread takes what waits, writes it with one sync, and tells everybody.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::{AppendError, Shared};
+use crate::{AppendError, Full, Shared};
 
 /// Records of one sync. A thousand a second and a slow sync of 50 ms make 50.
 const BATCH_RECORDS_MAX: usize = 512;
 /// Bytes of one sync; a record has at most 256 KiB and a little.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How often room and disk are looked at while nobody appends.
+/// How often room and disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One record on its way.
@@ -22,11 +22,20 @@ pub(crate) struct Append {
 
 /// Runs until the last handle is dropped.
 pub(crate) fn run(shared: &Shared, inbox: &Receiver<Append>) {
+    let (mut looked, mut wait) = (Instant::now(), LOOK_EVERY);
     loop {
-        match inbox.recv_timeout(LOOK_EVERY) {
+        match inbox.recv_timeout(wait) {
             Ok(first) => write(shared, take(first, inbox)),
-            Err(RecvTimeoutError::Timeout) => shared.look(),
+            Err(RecvTimeoutError::Timeout) => {
+                wait = if shared.tidy() { Duration::ZERO } else { LOOK_EVERY };
+            }
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if wait.is_zero() || looked.elapsed() >= LOOK_EVERY {
+            looked = Instant::now();
+            shared.look();
+            // appends have their turn between two steps
+            wait = if shared.rescue() { Duration::ZERO } else { LOOK_EVERY };
         }
     }
 }
@@ -44,32 +53,50 @@ fn take(first: Append, inbox: &Receiver<Append>) -> Vec<Append> {
 }
 
 fn write(shared: &Shared, batch: Vec<Append>) {
-    shared.mend();
-    let (mut kept, mut bytes, mut full) = (Vec::with_capacity(batch.len()), 0, None);
+    shared.disk.mend();
+    let (mut kept, mut bytes, mut lack) = (Vec::with_capacity(batch.len()), 0, None);
     for append in batch {
-        match shared.room_for(bytes + append.bytes.len() as u64) {
+        let more = append.bytes.len() as u64;
+        match shared.room_for(bytes + more) {
             None => {
-                bytes += append.bytes.len() as u64;
+                bytes += more;
                 kept.push(append);
             }
             Some(what) => {
-                full = Some(what);
+                lack = Some((what, more));
                 // whoever does not wait any more needs no answer
                 let _ = append.reply.send(Err(AppendError::Full(what)));
             }
         }
     }
-    let numbered: Vec<(u64, &[u8])> =
-        kept.iter().map(|append| (shared.gauge.next_number(), append.bytes.as_slice())).collect();
-    let done = if numbered.is_empty() { Ok(()) } else { shared.disk.append(&numbered) };
-    if let Err(error) = &done {
-        tracing::warn!(error = %error, "append to the spool failed");
-    } else {
-        shared.gauge.appended(kept.len() as u64, bytes);
-        shared.appended.notify_one();
+    if let Some((what, more)) = lack {
+        shared.gauge.note_room(Some(what), more);
     }
-    shared.gauge.note(full, done.is_ok());
+    if kept.is_empty() {
+        return;
+    }
+    let last = shared.disk.totals().last;
+    let numbered: Vec<(u64, &[u8])> =
+        kept.iter().map(|append| (shared.gauge.next_number(last), append.bytes.as_slice())).collect();
+    let done = shared.disk.append(&numbered);
+    let answer = match &done {
+        Ok(()) => {
+            shared.gauge.note_sound(true);
+            shared.appended.notify_one();
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "append to the spool failed");
+            if error.is_full {
+                shared.gauge.note_room(Some(Full::Disk), bytes);
+                Err(AppendError::Full(Full::Disk))
+            } else {
+                shared.gauge.note_sound(false);
+                Err(AppendError::Failed)
+            }
+        }
+    };
     for append in kept {
-        let _ = append.reply.send(done.clone().map_err(|_| AppendError::Failed));
+        let _ = append.reply.send(answer);
     }
 }

@@ -1,6 +1,7 @@
 //! The store on a real disk: what survives, what is refused, what is set aside.
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 /// Set in the environment of the process that is killed: this test binary again.
 const CHILD: &str = "MUSTER_TEST_SPOOL_CHILD";
+const DEADLINE: Duration = Duration::from_secs(30);
 /// No guard: the tests' disk may be nearly full.
 const LIMITS: Limits = Limits { bytes_max: 64 * 1024 * 1024, free_bytes_min: 0 };
 
@@ -35,7 +37,7 @@ fn open(folder: &Path) -> (Spool, Writer) {
 
 fn close((spool, writer): (Spool, Writer)) {
     drop(spool);
-    writer.join();
+    assert!(writer.join(DEADLINE));
 }
 
 fn all(spool: &Spool) -> Vec<Entry> {
@@ -157,7 +159,7 @@ async fn an_orphan_is_adopted_and_a_folder_without_a_spool_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    assert!(matches!(Spool::adopt(&empty), Err(OpenError::Unusable { .. })));
+    assert!(matches!(Spool::adopt(&empty), Err(OpenError::NoSpool { .. })));
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
     let orphan = folder.path().join("orphan");
     let opened = open(&orphan);
@@ -173,25 +175,7 @@ async fn a_folder_that_is_no_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(Spool::open(&file, LIMITS), Err(OpenError::Unusable { .. })));
-}
-
-#[tokio::test]
-async fn a_spool_that_cannot_be_read_is_moved_aside_and_an_empty_one_begun() {
-    let folder = tempfile::tempdir().unwrap();
-    let spool = folder.path().join("spool");
-    let opened = open(&spool);
-    opened.0.append(&record(1)).await.unwrap();
-    close(opened);
-    std::fs::write(spool.join("version"), "not a version").unwrap();
-    let (opened, _writer) = open(&spool);
-    assert!(opened.is_empty());
-    opened.append(&record(2)).await.unwrap();
-    let names: Vec<String> = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(names.iter().any(|name| name.starts_with("spool.broken-")), "{names:?}");
+    assert!(matches!(Spool::open(&file, LIMITS), Err(OpenError::NoSpool { .. })));
 }
 
 /// The process that is killed; it says each number once the record is kept.
@@ -240,59 +224,84 @@ async fn everything_kept_survives_kill_9() {
 }
 
 #[tokio::test]
-async fn a_torn_last_record_costs_itself_alone() {
+async fn a_store_whose_making_was_broken_off_is_made_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole");
-    killed(&whole);
-    let journal = std::fs::read(journal(&whole)).unwrap();
-    let end = journal.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let opened = open(&copy(&whole, &journal));
-    let before = decoded(&opened.0);
-    close(opened);
-    let torn = |cut: usize, fill: Option<u8>| {
-        let mut bytes = journal[..end - cut].to_vec();
-        if let Some(fill) = fill {
-            bytes.resize(end, fill);
+    for (place, left) in [vec!["lock"], vec!["lock", "store/spool.db"]].iter().enumerate() {
+        let root = folder.path().join(place.to_string());
+        std::fs::create_dir_all(root.join("store")).unwrap();
+        for file in left {
+            std::fs::write(root.join(file), "").unwrap();
         }
-        bytes
-    };
-    for cut in [1, 2, 7, 40, 100] {
-        for fill in [None, Some(0), Some(0xaa)] {
-            let (spool, writer) = open(&copy(&whole, &torn(cut, fill)));
-            let left = decoded(&spool);
-            assert_eq!(left, before[..before.len() - 1], "cut {cut}, filled with {fill:?}");
-            spool.append(&record(9_999)).await.unwrap();
-            close((spool, writer));
-        }
+        let (spool, _writer) = open(&root);
+        spool.append(&record(1)).await.unwrap();
+        assert_eq!(spool.figures().broken, 0);
     }
-}
-
-/// The journal of a store that was killed before it had sorted anything into files.
-fn journal(folder: &Path) -> std::path::PathBuf {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).min().unwrap()
-}
-
-/// A copy of a killed store with another journal in it.
-fn copy(whole: &Path, bytes: &[u8]) -> std::path::PathBuf {
-    let copy = whole.with_file_name("copy");
-    let _ = std::fs::remove_dir_all(&copy);
-    let copied = Command::new("cp").arg("-r").args([whole, &copy]).status().unwrap();
-    assert!(copied.success());
-    std::fs::write(journal(&copy), bytes).unwrap();
-    copy
 }
 
 #[tokio::test]
-async fn a_store_whose_making_was_broken_off_is_made_anew() {
+async fn at_its_quota_it_refuses_until_something_was_removed_however_little_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    for (place, left) in [vec!["lock"], vec!["lock", "0.jnl"], vec!["lock", "0.jnl", "version"]].iter().enumerate() {
-        let spool = folder.path().join(place.to_string());
-        std::fs::create_dir(&spool).unwrap();
-        for file in left {
-            std::fs::write(spool.join(file), "").unwrap();
+    let opened = open(folder.path());
+    opened.0.append(&record(1)).await.unwrap();
+    let one = opened.0.figures().bytes;
+    close(opened);
+    for left in [0, 1, one - 1] {
+        let limits = Limits { bytes_max: one + left, ..LIMITS };
+        let (spool, writer) = Spool::open(folder.path(), limits).unwrap();
+        assert_eq!(spool.append(&record(2)).await, Err(AppendError::Full(Full::Quota)), "{left} bytes left");
+        for _ in 0..3 {
+            assert_eq!(spool.append(&record(2)).await, Err(AppendError::Full(Full::Quota)));
+            assert_eq!((spool.figures().full, spool.is_writable()), (Some(Full::Quota), false), "{left} bytes left");
         }
-        let (spool, _writer) = open(&spool);
+        let kept = all(&spool);
+        spool.remove(&kept).unwrap();
+        assert!(spool.is_writable());
         spool.append(&record(1)).await.unwrap();
+        close((spool, writer));
     }
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_may_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state/spool");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for _ in 0..2 {
+        let opened = open(&root);
+        opened.0.append(&record(1)).await.unwrap();
+        assert_eq!([root.parent().unwrap(), &root, &root.join("store")].map(mode), [0o700; 3]);
+        let files = ["lock", "store/spool.db", "store/spool.db-wal"].map(|file| root.join(file));
+        assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3]);
+        close(opened);
+        // as an earlier version, or a restore, may have left it
+        for (path, wide) in [(&root, 0o755), (&root.join("store"), 0o755), (&root.join("store/spool.db"), 0o644)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(wide)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_disk_comes_back_when_the_spool_was_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, writer) = open(folder.path());
+    let mut large = record(1);
+    large.body = vec![b'x'; 200_000];
+    for _ in 0..100 {
+        spool.append(&large).await.unwrap();
+    }
+    let database = folder.path().join("store/spool.db");
+    let size = || std::fs::metadata(&database).unwrap().len();
+    let begun = std::time::Instant::now();
+    while size() < 20_000_000 {
+        assert!(begun.elapsed() < DEADLINE, "the log is copied while nobody appends");
+        tokio::task::yield_now().await;
+    }
+    while !spool.is_empty() {
+        spool.remove(&all(&spool)).unwrap();
+    }
+    while size() > 1_000_000 {
+        assert!(begun.elapsed() < 2 * DEADLINE, "{} bytes for nothing", size());
+        tokio::task::yield_now().await;
+    }
+    close((spool, writer));
 }

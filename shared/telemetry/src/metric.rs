@@ -78,6 +78,8 @@ metrics! {
     SPOOL_BYTES = "muster_spool_bytes" Gauge() Bytes;
     /// Age of the oldest message that waits in the spool.
     SPOOL_OLDEST_AGE_SECONDS = "muster_spool_oldest_age_seconds" Gauge() Seconds;
+    /// Damaged stores of the spool that are being emptied or are kept for a person.
+    SPOOL_BROKEN = "muster_spool_broken" Gauge() Count;
     /// 1 while the spool takes nothing: quota or disk used up, or the disk failed; else 0.
     SPOOL_REFUSING = "muster_spool_refusing" Gauge() Count;
     /// Messages handed to the broker, by how it answered: confirmed, refused, timeout or lost.
