@@ -1,8 +1,8 @@
 //! Gateways that die, restart, run out of something, or are two.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use store::run::Kind;
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
         Box::pin(refuses_nobody(ground))
     })
     .everyday(),
-    Case::new("gateway-spool-torn", "it dies with a full spool, whose last record is torn", |ground| {
+    Case::new("gateway-spool-torn", "it dies with a full spool, whose last group is torn", |ground| {
         Box::pin(spool_torn(ground))
     }),
     Case::new("gateway-spool-disk-full", "the broker is away and the spool's disk (tmpfs) is full", |ground| {
@@ -41,9 +41,11 @@ pub(super) const CASES: &[Case] = &[
 
 /// Descriptors that a gateway has at its start are fewer, and idle connections take the rest.
 const DESCRIPTORS_MAX: usize = 80;
-/// Of the disk that is full; the spool's own buffers are larger.
-const DISK_BYTES: &str = "2m";
-/// A torn record is not longer.
+/// Of the disk that is full: room for the webhooks of a few seconds in the spool's log.
+const DISK_BYTES: &str = "64m";
+/// The log's own head, before its first group.
+const LOG_HEAD_BYTES: usize = 32;
+/// A torn group is not longer.
 const TORN_BYTES: usize = 100;
 
 async fn killed(ground: Ground) -> Outcome {
@@ -130,25 +132,14 @@ fn broker_back(trial: &mut Trial) {
     trial.fleet().amqp_proxy().set(Fault::NONE);
 }
 
-/// Writes what is no whole record behind the last one of the newest journal.
+/// Writes what is no whole group behind the last one of the spool's log.
 fn tear(folder: &Path) {
-    let journal = newest_journal(folder);
-    let mut file = File::options().read(true).write(true).open(&journal).expect("it is the test's own");
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).expect("it can be read");
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    // what a record begins with, and then nothing
-    let torn: Vec<u8> = bytes.iter().take(TORN_BYTES.min(end / 2)).copied().collect();
-    assert!(!torn.is_empty(), "{} has records", journal.display());
-    file.seek(SeekFrom::Start(end as u64)).expect("a file can be sought");
-    file.write_all(&torn).expect("the disk has room");
-}
-
-fn newest_journal(folder: &Path) -> PathBuf {
-    let files = std::fs::read_dir(folder).expect("there is a spool").flatten().map(|entry| entry.path());
-    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
-    let written = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
-    journals.max_by_key(written).expect("a spool has a journal")
+    let log = folder.join("store/spool.db-wal");
+    let bytes = std::fs::read(&log).expect("it was killed: its log is there");
+    let mut file = File::options().append(true).open(&log).expect("it is the test's own");
+    // what a group begins with, and then nothing
+    let torn = bytes.get(LOG_HEAD_BYTES..LOG_HEAD_BYTES + TORN_BYTES).expect("the log has groups");
+    file.write_all(torn).expect("the disk has room");
 }
 
 /// A small disk; gone with the handle.
