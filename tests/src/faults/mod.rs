@@ -40,6 +40,7 @@ mod postgres;
 mod report;
 mod run;
 mod side;
+mod soak;
 mod tactical;
 mod trial;
 mod versions;
@@ -51,7 +52,7 @@ use std::time::Duration;
 
 pub use facts::{Answered, Fact, Facts, Rows, Seen};
 pub use report::{Report, table};
-pub use run::run;
+pub use run::{run, run_soak};
 pub use side::Side;
 pub use trial::{Outcome, Trial, Victim};
 
@@ -111,6 +112,8 @@ pub struct Ground {
     pub seed: u64,
     /// Whether it may take its time: in the program, not in `./dev test`.
     pub is_long: bool,
+    /// How long a soak takes.
+    pub minutes: u64,
     /// Where the programs' logs go; there is such a folder.
     pub logs: PathBuf,
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Case, Ground, Report};
+use super::{Case, Ground, Report, soak};
 
 /// Runs a case. Its programs' logs go to a folder below `logs`, which is removed where nothing is wrong.
 ///
@@ -12,7 +12,16 @@ use super::{Case, Ground, Report};
 /// If the folder, the thread or the runtime cannot be made.
 #[must_use]
 pub fn run(case: &'static Case, seed: u64, is_long: bool, logs: &Path) -> Report {
-    on_ground(case, Ground { seed, is_long, logs: folder(case, seed, logs) })
+    on_ground(case, Ground { seed, is_long, minutes: 0, logs: folder(case, seed, logs) })
+}
+
+/// Soaks a fleet for so many minutes, and prints a line of what is used in each.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn run_soak(minutes: u64, seed: u64, logs: &Path) -> Report {
+    on_ground(&soak::SOAK, Ground { seed, is_long: true, minutes, logs: folder(&soak::SOAK, seed, logs) })
 }
 
 fn folder(case: &Case, seed: u64, logs: &Path) -> PathBuf {
@@ -24,7 +33,7 @@ fn folder(case: &Case, seed: u64, logs: &Path) -> PathBuf {
 }
 
 fn on_ground(case: &'static Case, ground: Ground) -> Report {
-    let Ground { seed, is_long, logs } = ground.clone();
+    let Ground { seed, is_long, logs, .. } = ground.clone();
     let began = Instant::now();
     let acting = std::thread::Builder::new().name(case.name.to_owned()).spawn(move || {
         // two threads beside this one: the fleet's end blocks, and the proxies that its programs hang on must go on

@@ -9,6 +9,9 @@ use anyhow::bail;
 use clap::Parser;
 use tests::faults::{self, Case, Report};
 
+/// How long a soak takes unless somebody says otherwise.
+const SOAK_MINUTES: u64 = 120;
+
 /// Faults done to a whole fleet under load, each followed by the same checks.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -22,6 +25,9 @@ struct Arguments {
     /// Goes on for so long, with random cases and seeds of their own
     #[arg(long)]
     minutes: Option<u64>,
+    /// Instead of cases: one fleet under load for two hours, or so many minutes, in which nothing may grow
+    #[arg(long)]
+    soak: bool,
     /// Only names the cases
     #[arg(long)]
     list: bool,
@@ -53,7 +59,12 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let reports = suite(&cases, seed, &arguments);
+    let reports = if arguments.soak {
+        let minutes = arguments.minutes.unwrap_or(SOAK_MINUTES);
+        vec![told(faults::run_soak(minutes, seed, &arguments.logs))]
+    } else {
+        suite(&cases, seed, &arguments)
+    };
     say!("\n{}", faults::table(&reports, arguments.markdown));
     let is_passed = reports.iter().all(Report::is_passed);
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
