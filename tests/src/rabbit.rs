@@ -212,10 +212,14 @@ impl PrivateBroker {
 /// Names are registered with the node's own epmd, so that all nodes may have the same.
 const NODE: &str = "muster-private@localhost";
 
+/// RabbitMQ's own 512 MiB would be written for hours before anything is let go: what grows could not be told from what fills.
+const WAL_BYTES_MAX: u64 = 16 << 20;
+
 fn write(folder: &Path, ports: Ports, user: Option<Account>) {
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\nvm_memory_high_watermark.relative = 0.9\n\
-         disk_free_limit.absolute = 10MB\nlog.file = false\nlog.console = true\nlog.console.level = warning\n",
+         disk_free_limit.absolute = 10MB\nraft.wal_max_size_bytes = {WAL_BYTES_MAX}\n\
+         log.file = false\nlog.console = true\nlog.console.level = warning\n",
         ports.amqp
     );
     for (name, text) in
