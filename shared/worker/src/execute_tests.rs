@@ -59,6 +59,7 @@ fn message(agent_id: &str) -> Undecoded {
     Undecoded { meta: Meta::first::<AlertObserved>(Uuid::nil(), &[agent_id.as_bytes()], now, None), body }
 }
 
+/// On a clock that stands while a thread works: a slow machine is not a timeout.
 async fn run(agents: &[&str]) -> (Vec<Option<Cause>>, u32) {
     let job = Arc::new(Obedient::default());
     let batch = agents.iter().map(|agent| message(agent)).collect();
@@ -71,17 +72,17 @@ async fn run(agents: &[&str]) -> (Vec<Option<Cause>>, u32) {
 
 const PERMANENT: Option<Cause> = Some(Cause::Class(Class::Permanent));
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sound_batch_is_one_run() {
     assert_eq!(run(&["a", "b", "c"]).await, (vec![None; 3], 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_message_that_fails_alone_fails_alone() {
     assert_eq!(run(&["a", "fails alone", "c"]).await.0, [None, Some(Cause::Class(Class::RETRY)), None]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_the_culprit_of_a_broken_batch_is_permanent() {
     let (verdicts, runs) = run(&["a", "b", "c", "d", "e", "breaks the batch", "g", "h"]).await;
     assert_eq!(verdicts, [None, None, None, None, None, PERMANENT, None, None]);
@@ -96,17 +97,17 @@ async fn the_search_for_culprits_begins_no_part_after_twice_the_limit() {
     assert!(verdicts.iter().all(|cause| *cause == Some(Cause::Timeout)), "each runs alone the next time: {verdicts:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_takes_no_neighbour_with_it() {
     assert_eq!(run(&["a", "panics", "c", "d"]).await.0, [None, Some(Cause::Panic), None, None]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hanging_message_times_its_batch_out_once() {
     assert_eq!(run(&["a", "hangs"]).await, (vec![Some(Cause::Timeout); 2], 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn contention_is_repeated_in_process() {
     assert_eq!(run(&["is contended once", "b"]).await, (vec![None; 2], 2));
 }
@@ -118,7 +119,7 @@ async fn contention_that_does_not_end_costs_the_batch_an_attempt() {
     assert!(runs > 3, "{runs} runs");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unreadable_body_is_poison_and_its_neighbours_run() {
     let mut batch = vec![message("a"), message("b")];
     batch[0].body = (&b"{\"agent_id\":7}"[..]).into();
@@ -145,7 +146,7 @@ impl SingleJob for Single {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_of_single_messages_gets_the_batch_form_with_a_run_each() {
     let job: Arc<dyn AnyJob> = Arc::new(OneByOne(Single(AtomicU32::new(0))));
     assert_eq!(job.messages_max(), 1);
@@ -153,7 +154,7 @@ async fn a_job_of_single_messages_gets_the_batch_form_with_a_run_each() {
     assert_eq!(verdicts, [Ok(Done::Applied), Ok(Done::Applied)]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_of_single_messages_is_told_which_run_fails() {
     let Undecoded { meta, .. } = message("a");
     let payload = AlertObserved::bare(Uuid::nil(), DateTime::default(), Said::Open, "a");
