@@ -52,25 +52,25 @@ pub async fn run(parker: Parker, mut consumer: Consumer, stop: CancellationToken
             batch.push(next);
         }
         batch.retain(Delivery::is_current);
-        let settlement = parker.park(&batch, &stop).await;
+        let sound = batch.iter().filter(|delivery| !delivery.is_probe());
+        let rows: Vec<Parked> = sound.map(|delivery| row(delivery, &parker.me)).collect();
+        let settlement = parker.park(&rows, &stop).await;
         settler.settle(batch.iter().map(|delivery| (delivery, settlement)));
-        if batch.iter().any(|delivery| delivery.verdict().class == UNROUTED) {
+        if rows.iter().any(|row| row.class == UNROUTED) {
             parker.heal(&mut healed_at).await;
         }
     }
 }
 
 impl Parker {
-    async fn park(&self, batch: &[Delivery], stop: &CancellationToken) -> Settlement {
-        let sound = batch.iter().filter(|delivery| !delivery.is_probe());
-        let rows: Vec<Parked> = sound.map(|delivery| row(delivery, &self.me)).collect();
+    async fn park(&self, rows: &[Parked], stop: &CancellationToken) -> Settlement {
         let until = Instant::now() + HOLD;
         // its hold, a statement that began just before its end, and the look for floods
         let _work = watchdog::begin(HOLD + self.store.deadline() * 2, "a batch of dead letters".to_owned());
         for failures in 1.. {
-            let error = match parked::insert(&self.store, &rows).await {
+            let error = match parked::insert(&self.store, rows).await {
                 Ok(_) => {
-                    self.stop_floods(&rows).await;
+                    self.stop_floods(rows).await;
                     return Settlement::Ack;
                 }
                 Err(error) => error,

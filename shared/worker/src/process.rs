@@ -77,10 +77,9 @@ impl Desk {
     pub(crate) async fn process(&self, batch: Vec<Delivery>) {
         let received_at = batch.iter().map(|delivery| delivery.received_at).min().unwrap_or_else(Instant::now);
         let until = received_at + self.runner.config.hold_max();
-        let what = || {
-            format!("a batch of {} messages of {}", batch.len(), topology::queue(self.runner.hands.worker, self.lane))
-        };
-        let _held = watchdog::begin(self.runner.config.batch_max(), what());
+        let queue = topology::queue(self.runner.hands.worker, self.lane);
+        let what = format!("a batch of {} messages of {queue}", batch.len());
+        let _held = watchdog::begin(self.runner.config.batch_max(), what);
         let mut admitted = Vec::with_capacity(batch.len());
         for delivery in batch.into_iter().filter(Delivery::is_current) {
             if delivery.is_probe() {
