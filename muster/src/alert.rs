@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::console::Flags;
-use crate::show::{print_json, print_table, text};
+use crate::show::{print_json, print_table, text, time};
 
 /// What can be asked about alerts.
 #[derive(Debug, clap::Subcommand)]
@@ -86,9 +86,8 @@ async fn act(one: One, word: &str) -> anyhow::Result<()> {
 
 fn cells(row: &Value) -> Vec<String> {
     let name = if row["asset_name"].is_null() { text(row, "device_name") } else { text(row, "asset_name") };
-    let since = text(row, "triggered_at");
-    let since = since.get(..19).unwrap_or(&since).replace('T', " ");
-    vec![text(row, "alert_id"), status(row), text(row, "severity"), name, since, text(row, "message")]
+    let [alert_id, severity, message] = ["alert_id", "severity", "message"].map(|member| text(row, member));
+    vec![alert_id, status(row), severity, name, time(row, "triggered_at"), message]
 }
 
 /// The status, and what a person has said of the alert in Tactical.

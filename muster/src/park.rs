@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::console::{Console, FleetFlags};
-use crate::show::{Sheet, print_json, print_table, text};
+use crate::show::{Sheet, print_json, print_table, text, time};
 
 /// Seconds in what an age is given in.
 const UNITS_S: [(char, u32); 4] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
@@ -126,11 +126,9 @@ async fn list(flags: List) -> anyhow::Result<()> {
 }
 
 fn cells(row: &Value) -> Vec<String> {
-    let at = text(row, "parked_at");
-    let at = at.get(..19).unwrap_or(&at).replace('T', " ");
     let [number, state, kind, tenant, class, attempts] =
         ["parked_id", "state", "kind", "tenant", "class", "attempt"].map(|member| text(row, member));
-    vec![number, state, kind, tenant, class, attempts, at, text(row, "reason")]
+    vec![number, state, kind, tenant, class, attempts, time(row, "parked_at"), text(row, "reason")]
 }
 
 async fn show(parked_id: i64, flags: FleetFlags) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use serde_json::{Value, json};
 
 use crate::console::FleetFlags;
-use crate::show::{print_json, print_table, text};
+use crate::show::{print_json, print_table, text, time};
 
 /// What is paused or resumed.
 #[derive(Debug, clap::Args)]
@@ -85,9 +85,7 @@ pub(crate) async fn list(flags: FleetFlags) -> anyhow::Result<()> {
 }
 
 fn cells(row: &Value) -> Vec<String> {
-    let since = text(row, "paused_at");
-    let since = since.get(..19).unwrap_or(&since).replace('T', " ");
     let by = text(row, "paused_by");
     let by = if row["cause"] == "parks" { format!("{by}: parked too often") } else { by };
-    vec![what(row), since, by, text(row, "held")]
+    vec![what(row), time(row, "paused_at"), by, text(row, "held")]
 }

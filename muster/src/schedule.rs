@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::console::{Console, Flags, INTEGRATION};
-use crate::show::{print_json, print_table, safe, text};
+use crate::show::{print_json, print_table, safe, text, time};
 
 /// The units of an interval, in seconds.
 const UNITS: [(char, i64); 4] = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
@@ -88,7 +88,6 @@ async fn list(console: &Console) -> anyhow::Result<()> {
 fn cells(row: &Value) -> Vec<String> {
     let by_default = if row["is_default"] == json!(true) { " (default)" } else { "" };
     let every = row["interval_s"].as_i64().map_or_else(String::new, |interval_s| words(interval_s) + by_default);
-    let at = |name: &str| row[name].as_str().map_or_else(String::new, |at| at.chars().take(19).collect());
     let state = if row["enabled"] == json!(false) {
         "off".to_owned()
     } else if !row["failing"]["attention_at"].is_null() {
@@ -98,7 +97,7 @@ fn cells(row: &Value) -> Vec<String> {
     } else {
         "on".to_owned()
     };
-    vec![text(row, "kind"), every, at("next_due_at"), at("last_slot"), state]
+    vec![text(row, "kind"), every, time(row, "next_due_at"), time(row, "last_slot"), state]
 }
 
 /// What a person is to do about a schedule that has slowed down.
@@ -108,7 +107,7 @@ fn attention(row: &Value) -> Option<String> {
         format!(
             "{} fail since {}: {}. They are tried at most once an hour until that is mended; `muster test` looks at once",
             text(row, "kind"),
-            text(failing, "since").chars().take(19).collect::<String>(),
+            time(failing, "since"),
             safe(&text(failing, "cause"))
         )
     })

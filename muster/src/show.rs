@@ -21,6 +21,12 @@ pub(crate) fn text(answer: &Value, name: &str) -> String {
     word(answer.get(name).unwrap_or(&Value::Null))
 }
 
+/// A member that is a time, to the second; empty where there is none.
+pub(crate) fn time(answer: &Value, name: &str) -> String {
+    let at = text(answer, name);
+    at.get(..19).unwrap_or(&at).replace('T', " ")
+}
+
 fn word(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

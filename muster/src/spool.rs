@@ -17,7 +17,7 @@ use store::outbox::{self, NewRow};
 use url::Url;
 
 use crate::console::Console;
-use crate::show::{print_json, print_table, text};
+use crate::show::{print_json, print_table, text, time};
 
 /// Records of one transaction; the spool gives fewer where they are large.
 const BATCH_RECORDS: usize = 500;
@@ -107,8 +107,7 @@ fn cells(row: &Value) -> Vec<String> {
     let oldest = row["oldest_age_s"].as_i64().map_or_else(String::new, |age_s| format!("{age_s} s"));
     let [host, folder, records, set_aside, bytes] =
         ["host", "folder", "records", "set_aside", "bytes"].map(|name| text(row, name));
-    let heard = text(row, "seen_at").chars().take(19).collect();
-    vec![host, folder, records, set_aside, bytes, oldest, state, heard]
+    vec![host, folder, records, set_aside, bytes, oldest, state, time(row, "seen_at")]
 }
 
 fn list(folder: &Path, limit: u32, is_json: bool, out: &mut impl Write) -> anyhow::Result<()> {

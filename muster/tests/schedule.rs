@@ -38,7 +38,7 @@ fn the_list_says_how_often_when_and_what_keeps_a_sync_from_it() {
     let (table, said) = (stdout(&output), stderr(&output));
     assert_eq!(output.status.code(), Some(0), "{said}");
     let lines: Vec<Vec<&str>> = table.lines().map(cells).collect();
-    let (next, last) = ("2026-11-22T17:05:00", "2026-11-22T17:00:00");
+    let (next, last) = ("2026-11-22 17:05:00", "2026-11-22 17:00:00");
     for line in [
         vec!["devices", "2m (default)", next, last, "on"],
         vec!["clients", "90m", "-", last, "off"],
@@ -47,7 +47,7 @@ fn the_list_says_how_often_when_and_what_keeps_a_sync_from_it() {
     ] {
         assert!(lines.contains(&line), "no {line:?} in\n{table}");
     }
-    assert!(said.contains("alerts fail since 2026-11-22T16:00:00: the key has expired"), "{said}");
+    assert!(said.contains("alerts fail since 2026-11-22 16:00:00: the key has expired"), "{said}");
     assert!(said.contains("`muster test` looks at once") && !said.contains("devices"), "{said}");
     let printed = console.muster(&["schedule", "list", "--json"]);
     assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).expect("it is JSON"), schedules);

@@ -28,7 +28,7 @@ fn the_list_says_what_each_gateway_holds_and_how_it_stands() {
     let table = String::from_utf8(output.stdout).expect("it prints text");
     let line = |host: &str| table.lines().find(|line| line.starts_with(host)).expect("each has a line").to_owned();
     assert!(line("one").contains("idle"), "{table}");
-    for word in ["7", "1", "9000", "90 s", "spooling", "2026-11-22T17:05:00"] {
+    for word in ["7", "1", "9000", "90 s", "spooling", "2026-11-22 17:05:00"] {
         assert!(line("two").contains(word), "no {word} in {}", line("two"));
     }
     assert!(line("three").contains("takes nothing: quota"), "{table}");

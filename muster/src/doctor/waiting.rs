@@ -94,9 +94,8 @@ pub(super) async fn pauses(patient: &Patient<'_>) -> anyhow::Result<Vec<Finding>
         }
     });
     let mut findings: Vec<Finding> = findings.collect();
-    if pauses.len() > PAUSES_MAX {
-        let line = format!("and {} further pauses", pauses.len() - PAUSES_MAX);
-        findings.push(Finding::warning(line, "`muster pauses --all-tenants`"));
+    if let Some(more) = and_more(i64::try_from(pauses.len()).unwrap_or(i64::MAX), findings.len()) {
+        findings.push(Finding::warning(format!("{more} pauses"), "`muster pauses --all-tenants`"));
     }
     Ok(or_ok(findings, || "nothing is paused".to_owned()))
 }
