@@ -28,6 +28,7 @@ use crate::{PrivateBroker, PrivatePostgres, Proxy, Vhost};
 
 pub use builder::Builder;
 pub use console::Answer;
+pub(crate) use programs::connect;
 pub use programs::{PEPPER, Program, VAULT_KEY};
 pub use sync::{tactical_config, vault};
 

@@ -1,19 +1,16 @@
 //! One tenant of a trial with a Tactical of its own.
 
-use std::time::Duration;
-
 use connection::Connections;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use store::connection::{AuthMode, DeviceSource, Save};
 use store::run::{self, Kind, RunView, State};
-use store::tenant::{self, NewConnection};
 use store::{secret, testing};
 use uuid::Uuid;
 
 use super::checks;
 use super::facts::{self, Facts, Rows};
-use crate::fleet::{PEPPER, tactical_config, vault};
+use crate::fleet::{self, Connection, tactical_config, vault};
 use crate::simulator::{Control, Simulator, SimulatorConfig, WebhookSettings, key};
 use crate::{DEADLINE, Fleet, Proxy, until};
 
@@ -41,15 +38,7 @@ impl Side {
     /// A new tenant on a fleet, connected, with one look at its empty list of alerts behind it: what comes is told by events.
     /// Its webhooks go to `gateway_url`.
     pub(super) async fn start(fleet: &Fleet, name: &'static str, seed: u64, gateway_url: &str) -> Self {
-        let (tenant, secret) = (Uuid::new_v4(), store::hook::generate_secret());
-        let new = NewConnection {
-            tenant,
-            client_name: "A client".to_owned(),
-            instance_url: None,
-            digest: Some(store::hook::digest(PEPPER.as_bytes(), &secret)),
-            grace: Duration::ZERO,
-        };
-        let connected = tenant::connect(&fleet.store(), &new, "a trial").await.expect("the database takes a tenant");
+        let Connection { tenant, integration_id, secret } = fleet::connect(&fleet.store()).await;
         let target = contract::webhook::url(gateway_url, tenant);
         let simulator = Simulator::start(SimulatorConfig {
             agents: AGENTS,
@@ -62,7 +51,7 @@ impl Side {
         let simulator = simulator.await.expect("a simulator takes a free port");
         simulator.control().send_in_parallel(LANES);
         let tactical = Proxy::start(simulator.base_url().trim_start_matches("http://")).await;
-        let side = Self { tenant, integration_id: connected.integration_id, secret, name, simulator, tactical };
+        let side = Self { tenant, integration_id, secret, name, simulator, tactical };
         side.connect(fleet).await;
         side.reconcile(fleet).await;
         side

@@ -30,7 +30,7 @@ pub struct Program {
 }
 
 /// Makes the tenant and its connection to Tactical.
-pub(super) async fn connect(store: &Store) -> Connection {
+pub(crate) async fn connect(store: &Store) -> Connection {
     let (tenant, secret) = (Uuid::new_v4(), store::hook::generate_secret());
     let new = NewConnection {
         tenant,
