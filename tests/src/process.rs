@@ -243,7 +243,9 @@ fn send(signal: &str, pids: &[u32]) {
     // the shell's own `kill`: the standard library has none, and a minimal machine no program of that name
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let script = format!("kill -{signal} {}", pids.join(" "));
-    Command::new("sh").args(["-c", &script]).status().expect("every machine has a shell");
+    // one of a family may have ended just now
+    let quiet = Stdio::null();
+    Command::new("sh").args(["-c", &script]).stderr(quiet).status().expect("every machine has a shell");
 }
 
 /// The processes that a process has started and that still run.
