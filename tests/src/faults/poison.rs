@@ -146,7 +146,8 @@ async fn kills(ground: Ground, what: &str) -> Outcome {
         }
     })
     .await;
-    // the one that lives is short of patience and of memory, which is for the case alone
+    // it may be ending still; where it lives it is short of patience and of memory, which is for the case alone
+    trial.kill_worker(place);
     trial.fleet().add_worker().await;
     trial.healed().await;
     trial.finish().await
