@@ -1,8 +1,11 @@
 //! `faults`: runs the fault suite and prints its table; `./dev faults` starts it with servers of its own.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -25,6 +28,9 @@ struct Arguments {
     /// Goes on for so long, with random cases and seeds of their own
     #[arg(long)]
     minutes: Option<u64>,
+    /// So many cases at once; each has a fleet of its own
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    jobs: NonZeroUsize,
     /// Instead of cases: one fleet under load for two hours, or so many minutes, in which nothing may grow
     #[arg(long)]
     soak: bool,
@@ -70,19 +76,30 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every case once, and then by chance until the time is over.
+/// Every case once, and then by chance until the time is over; the reports in the cases' order.
 fn suite(cases: &[&'static Case], seed: u64, arguments: &Arguments) -> Vec<Report> {
     let act = |case: &'static Case, seed| {
         say!("{} --seed {seed}: {}", case.name, case.about);
         told(faults::run(case, seed, !arguments.short, &arguments.logs))
     };
-    let mut reports: Vec<Report> = cases.iter().map(|case| act(case, seed)).collect();
+    let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let keep = |place, report| reports.lock().expect("nobody panics with it").push((place, report));
     let ends = Instant::now() + Duration::from_secs(60 * arguments.minutes.unwrap_or_default());
-    while Instant::now() < ends {
-        let case = cases[rand::random_range(0..cases.len())];
-        reports.push(act(case, u64::from(rand::random::<u32>())));
-    }
-    reports
+    let work = || loop {
+        let place = next.fetch_add(1, Ordering::Relaxed);
+        match cases.get(place) {
+            Some(case) => keep(place, act(case, seed)),
+            None if Instant::now() < ends => {
+                let case = cases[rand::random_range(0..cases.len())];
+                keep(place, act(case, u64::from(rand::random::<u32>())));
+            }
+            None => return,
+        }
+    };
+    std::thread::scope(|scope| (0..arguments.jobs.get()).for_each(|_| drop(scope.spawn(work))));
+    let mut reports = reports.into_inner().expect("nobody panicked with it");
+    reports.sort_unstable_by_key(|(place, _)| *place);
+    reports.into_iter().map(|(_, report)| report).collect()
 }
 
 fn chosen(prefixes: &[String]) -> anyhow::Result<Vec<&'static Case>> {
