@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
+use tests::faults;
+
 /// A file's usual ceiling.
 const LINES_MAX: usize = 400;
 /// Files that may be longer, each with the reason.
 const LONGER: &[(&str, &str)] = &[];
 /// Folders that are not ours to read: built, generated, or a machine's own.
 const SKIPPED: &[&str] = &["target", ".git", ".muster", "corpus", "artifacts", "proptest-regressions"];
+/// Says what shows each promise.
+const RELIABILITY: &str = "docs/RELIABILITY.md";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
@@ -167,4 +171,43 @@ fn uses(text: &str, library: &str) -> bool {
             !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
         })
     })
+}
+
+#[test]
+fn every_case_stands_on_the_page_about_faults_and_every_proof_there_is_one() {
+    let page = std::fs::read_to_string(root().join(RELIABILITY)).expect("the page is there");
+    let absent: Vec<String> = faults::all()
+        .filter(|case| !page.contains(&format!("`{}`", case.name)))
+        .map(|case| format!("{RELIABILITY} lacks {}", case.name))
+        .collect();
+    none(&absent, "the page has every case of the suite");
+    let proofs: Vec<&str> = page.lines().flat_map(quoted_last).collect();
+    let gone: Vec<String> = proofs.iter().filter(|proof| !is_there(proof)).map(|proof| (*proof).to_owned()).collect();
+    none(&gone, "what the page names as a proof is a case, a file, `file::test`, or a command of ./dev");
+    assert!(proofs.len() > 100, "the test no longer finds the proofs");
+}
+
+/// What stands in backticks in the last column of a table's row.
+fn quoted_last(line: &str) -> impl Iterator<Item = &str> {
+    let row = line.strip_prefix('|').and_then(|row| row.trim_end().strip_suffix('|'));
+    let last = row.and_then(|row| row.rsplit('|').next()).unwrap_or_default();
+    last.split('`').skip(1).step_by(2)
+}
+
+fn is_there(proof: &str) -> bool {
+    match proof.split_once("::") {
+        Some((path, test)) => std::fs::read_to_string(root().join(path)).is_ok_and(|text| is_a_test(&text, test)),
+        None => {
+            let is_case = faults::all().any(|case| case.name == proof);
+            is_case || proof.starts_with("./dev ") || root().join(proof).is_file()
+        }
+    }
+}
+
+/// Whether an attribute for tests, of whatever runner, stands above such a function.
+fn is_a_test(text: &str, name: &str) -> bool {
+    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    let before = before.trim_end().trim_end_matches("async");
+    let mut above = before.trim_end().lines().rev().map(str::trim).take_while(|line| !line.is_empty() && *line != "}");
+    above.any(|line| line.starts_with("#[") && line.contains("test"))
 }
