@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tests::faults::{self, Report};
+use tests::faults::{self, Length, Report};
 
 /// The seed is fixed: a failure is then the change's own.
 const SEED: u64 = 7;
@@ -46,7 +46,7 @@ everyday! {
 fn passes(name: &str) {
     let case = faults::named(name).into_iter().find(|case| case.name == name).expect("there is such a case");
     let logs = std::env::temp_dir().join(format!("muster-faults-{}", std::process::id()));
-    let report: Report = faults::run(case, SEED, false, &logs);
+    let report: Report = faults::run(case, SEED, Length::Short, &logs);
     assert!(report.findings().is_empty(), "{}", report.story());
     let _ = std::fs::remove_dir_all(&logs);
 }

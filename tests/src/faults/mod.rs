@@ -52,8 +52,9 @@ use std::time::Duration;
 
 pub use facts::{Answered, Fact, Facts, Rows, Seen};
 pub use report::{Report, table};
-pub use run::{run, run_soak};
+pub use run::run;
 pub use side::Side;
+pub use soak::{MINUTES_MIN as SOAK_MINUTES_MIN, SOAK};
 pub use trial::{Outcome, Trial, Victim};
 
 /// Every case, by the files that hold them.
@@ -105,15 +106,24 @@ impl Case {
     }
 }
 
+/// How long something takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// In `./dev test`.
+    Short,
+    /// In the program.
+    Long,
+    /// A soak of so many minutes.
+    Soak(u64),
+}
+
 /// What a case stands on.
 #[derive(Debug, Clone)]
 pub struct Ground {
     /// Everything that is drawn follows from it.
     pub seed: u64,
-    /// Whether it may take its time: in the program, not in `./dev test`.
-    pub is_long: bool,
-    /// How long a soak takes.
-    pub minutes: u64,
+    /// How long it may take.
+    pub length: Length,
     /// Where the programs' logs go; there is such a folder.
     pub logs: PathBuf,
 }
@@ -122,7 +132,7 @@ impl Ground {
     /// One of two lengths: the short one every day, the long one in the program.
     #[must_use]
     pub fn pick<T>(&self, short: T, long: T) -> T {
-        if self.is_long { long } else { short }
+        if self.length == Length::Short { short } else { long }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Case, Outcome};
+use super::{Case, Length, Outcome};
 
 /// One case that was run once.
 #[derive(Debug)]
@@ -12,8 +12,8 @@ pub struct Report {
     pub case: &'static Case,
     /// From which everything was drawn.
     pub seed: u64,
-    /// Whether it took its time, as in the program.
-    pub is_long: bool,
+    /// How long it was to take.
+    pub length: Length,
     /// What came of it; `Err` holds what it panicked with.
     pub outcome: Result<Outcome, String>,
     /// How long it took, with the start of its fleet.
@@ -48,8 +48,12 @@ impl Report {
     /// What repeats it.
     #[must_use]
     pub fn command(&self) -> String {
-        let short = if self.is_long { "" } else { " --short" };
-        format!("./dev faults --case {} --seed {}{short}", self.case.name, self.seed)
+        let what = match self.length {
+            Length::Short => format!("--case {} --short", self.case.name),
+            Length::Long => format!("--case {}", self.case.name),
+            Length::Soak(minutes) => format!("--soak --minutes {minutes}"),
+        };
+        format!("./dev faults {what} --seed {}", self.seed)
     }
 
     /// Why it failed, where to look, and how to repeat it.

@@ -4,24 +4,15 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Case, Ground, Report, soak};
+use super::{Case, Ground, Length, Report};
 
 /// Runs a case. Its programs' logs go to a folder below `logs`, which is removed where nothing is wrong.
 ///
 /// # Panics
 /// If the folder, the thread or the runtime cannot be made.
 #[must_use]
-pub fn run(case: &'static Case, seed: u64, is_long: bool, logs: &Path) -> Report {
-    on_ground(case, Ground { seed, is_long, minutes: 0, logs: folder(case, seed, logs) })
-}
-
-/// Soaks a fleet for so many minutes, and prints a line of what is used in each.
-///
-/// # Panics
-/// As [`run`].
-#[must_use]
-pub fn run_soak(minutes: u64, seed: u64, logs: &Path) -> Report {
-    on_ground(&soak::SOAK, Ground { seed, is_long: true, minutes, logs: folder(&soak::SOAK, seed, logs) })
+pub fn run(case: &'static Case, seed: u64, length: Length, logs: &Path) -> Report {
+    on_ground(case, Ground { seed, length, logs: folder(case, seed, logs) })
 }
 
 fn folder(case: &Case, seed: u64, logs: &Path) -> PathBuf {
@@ -33,7 +24,7 @@ fn folder(case: &Case, seed: u64, logs: &Path) -> PathBuf {
 }
 
 fn on_ground(case: &'static Case, ground: Ground) -> Report {
-    let Ground { seed, is_long, logs, .. } = ground.clone();
+    let Ground { seed, length, logs } = ground.clone();
     let began = Instant::now();
     let acting = std::thread::Builder::new().name(case.name.to_owned()).spawn(move || {
         // two threads beside this one: the fleet's end blocks, and the proxies that its programs hang on must go on
@@ -41,7 +32,7 @@ fn on_ground(case: &'static Case, ground: Ground) -> Report {
         runtime.expect("a process can have a runtime").block_on((case.act)(ground))
     });
     let outcome = acting.expect("a process can start a thread").join().map_err(said);
-    let report = Report { case, seed, is_long, outcome, took: began.elapsed(), logs };
+    let report = Report { case, seed, length, outcome, took: began.elapsed(), logs };
     if report.is_passed() {
         let _ = std::fs::remove_dir_all(&report.logs);
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Parser;
-use tests::faults::{self, Case, Report};
+use tests::faults::{self, Case, Length, Report};
 
 /// How long a soak takes unless somebody says otherwise.
 const SOAK_MINUTES: u64 = 120;
@@ -67,7 +67,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let reports = if arguments.soak {
         let minutes = arguments.minutes.unwrap_or(SOAK_MINUTES);
-        vec![told(faults::run_soak(minutes, seed, &arguments.logs))]
+        if minutes < faults::SOAK_MINUTES_MIN {
+            bail!("a soak of {minutes} minutes shows nothing: --minutes takes {} at least", faults::SOAK_MINUTES_MIN);
+        }
+        vec![told(faults::run(&faults::SOAK, seed, Length::Soak(minutes), &arguments.logs))]
     } else {
         suite(&cases, seed, &arguments)
     };
@@ -78,9 +81,10 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// Every case once, and then by chance until the time is over; the reports in the cases' order.
 fn suite(cases: &[&'static Case], seed: u64, arguments: &Arguments) -> Vec<Report> {
+    let length = if arguments.short { Length::Short } else { Length::Long };
     let act = |case: &'static Case, seed| {
         say!("{} --seed {seed}: {}", case.name, case.about);
-        told(faults::run(case, seed, !arguments.short, &arguments.logs))
+        told(faults::run(case, seed, length, &arguments.logs))
     };
     let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let keep = |place, report| reports.lock().expect("nobody panics with it").push((place, report));
