@@ -194,10 +194,21 @@ async fn descriptors(ground: Ground) -> Outcome {
     for _ in 0..2 * DESCRIPTORS_MAX {
         idle.push(TcpStream::connect(trial.gateway_proxy().address()).await.expect("the proxy takes it"));
     }
+    let descriptors = format!("/proc/{}/fd", trial.gateway().pid());
+    until(DEADLINE, async || {
+        let open = std::fs::read_dir(&descriptors).map_err(|error| error.to_string())?.count();
+        if open >= DESCRIPTORS_MAX { Ok(()) } else { Err(format!("{open} descriptors are open")) }
+    })
+    .await;
     trial.under_way_more(50).await;
     drop(idle);
     trial.healed().await;
     trial.finish().await
+}
+
+async fn completed(trial: &Trial) -> i64 {
+    let count = "select count(*) from muster.run where kind = 'alerts' and state = 'completed'";
+    sqlx::query_scalar(count).fetch_one(trial.sql()).await.expect("the database answers")
 }
 
 async fn two_schedulers(ground: Ground) -> Outcome {
@@ -208,10 +219,17 @@ async fn two_schedulers(ground: Ground) -> Outcome {
     for round in 0..2 * rounds {
         let signal = if round % 2 == 0 { "STOP" } else { "CONT" };
         trial.fleet().further_gateway(0).signal(signal);
+        let before = completed(&trial).await;
         for side in trial.sides() {
             store::testing::schedule_due_now(&trial.fleet.store(), side.tenant, Kind::Alerts).await;
         }
         trial.until_no_schedule_is_due().await;
+        // each tick comes to a run's end, whichever gateway has taken it
+        until(DEADLINE * 3, async || match completed(&trial).await - before {
+            2.. => Ok(()),
+            runs => Err(format!("{runs} of 2 ticks came to a run's end")),
+        })
+        .await;
     }
     trial.healed().await;
     let twice: i64 = sqlx::query_scalar("select count(*) - count(distinct (tenant, kind, slot)) from muster.run")

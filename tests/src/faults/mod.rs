@@ -34,6 +34,7 @@ mod ending;
 mod facts;
 mod gateway;
 mod load;
+mod look;
 mod order;
 mod poison;
 mod postgres;

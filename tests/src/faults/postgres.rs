@@ -1,7 +1,7 @@
 //! A Postgres that goes away, fails over, ends sessions, refuses new ones, or has other guests.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{BEFORE, ENDLESS, RATE, meanwhile, under_load};
-use super::workers::until_waiting;
+use super::workers::until_telling;
 use super::{Case, Ground, Outcome, Trial};
 use crate::fleet::Builder;
 use crate::proxy::Fault;
@@ -57,9 +57,14 @@ fn fleet() -> Builder {
     Fleet::builder().workers(2)
 }
 
+/// Ten milliseconds of attempts: an outage that burnt any would have its messages parked.
+fn impatient() -> Builder {
+    fleet().set("MUSTER_RETRY_BASE_MS", 1).set("MUSTER_ATTEMPTS_MAX", 3)
+}
+
 async fn stopped(ground: Ground) -> Outcome {
     let away = Duration::from_secs(ground.pick(2, 20));
-    let mut trial = under_load(ground, fleet().private_postgres(&[])).await;
+    let mut trial = under_load(ground, impatient().private_postgres(&[])).await;
     trial.fleet().postgres().stop_at_once();
     meanwhile(&trial, away).await;
     trial.fleet().postgres().start_again().await;
@@ -69,7 +74,7 @@ async fn stopped(ground: Ground) -> Outcome {
 
 async fn sessions_ended(ground: Ground) -> Outcome {
     let rounds = ground.pick(20, 200);
-    let mut trial = under_load(ground, fleet()).await;
+    let mut trial = under_load(ground, impatient()).await;
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and application_name = 'alert-worker' and xact_start is not null";
     for _ in 0..rounds {
@@ -86,7 +91,7 @@ async fn sessions_ended(ground: Ground) -> Outcome {
 }
 
 async fn fails_over(ground: Ground) -> Outcome {
-    let mut trial = Trial::start(ground, fleet().private_postgres(&[])).await;
+    let mut trial = Trial::start(ground, impatient().private_postgres(&[])).await;
     trial.fleet().postgres().add_replica().await;
     trial.load(RATE, ENDLESS);
     trial.under_way(BEFORE).await;
@@ -101,19 +106,22 @@ async fn worker_frozen(ground: Ground) -> Outcome {
     let fleet = fleet().set("MUSTER_DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", idle_ms);
     let mut trial = under_load(ground, fleet).await;
     let mut rival = trial.fleet().database().connect().await;
-    // the alerts are written by then, the events are not
     let mut held = rival.begin().await.expect("the database answers");
     sqlx::query("lock table muster.outbox in share mode").execute(&mut *held).await.expect("it is given");
-    until_waiting(&trial, 1).await;
+    until_telling(&trial).await;
     trial.fleet().worker(0).signal("STOP");
     trial.fleet().worker(1).signal("STOP");
     held.rollback().await.expect("the database answers");
-    // the statement has ended, and nobody says the next one
-    let open = "select count(*) from pg_stat_activity
-                where datname = current_database() and application_name = 'alert-worker' and xact_start is not null";
-    until(DEADLINE * 2, async || match sqlx::query_scalar::<_, i64>(open).fetch_one(trial.sql()).await {
-        Ok(0) => Ok(()),
-        other => Err(format!("{other:?} transactions are open")),
+    // the statement ends, and nobody says the next one
+    let idle = "application_name = 'alert-worker' and state = 'idle in transaction'";
+    until(DEADLINE, async || match trial.sessions(idle).await? {
+        0 => Err("nobody stands still in a transaction".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    until(DEADLINE * 2, async || match trial.sessions(idle).await? {
+        0 => Ok(()),
+        open => Err(format!("{open} transactions are open")),
     })
     .await;
     for place in 0..2 {
@@ -126,7 +134,7 @@ async fn worker_frozen(ground: Ground) -> Outcome {
 /// A table of a later version is not there yet: nothing may be parked, however often it is tried.
 async fn migration_late(ground: Ground) -> Outcome {
     let late = Duration::from_secs(ground.pick(6, 30));
-    let mut trial = under_load(ground, fleet()).await;
+    let mut trial = under_load(ground, impatient()).await;
     trial.fleet().database().execute("alter table muster.alert_state rename to alert_state_of_later").await;
     meanwhile(&trial, late).await;
     let parked = store::parked::count(&trial.fleet.store()).await.expect("the database answers");
@@ -141,6 +149,7 @@ async fn contended(ground: Ground) -> Outcome {
     let mut trial = under_load(ground, fleet()).await;
     // a session that locks rows in another order than ours meets deadlocks; one that sees a snapshot, serialization failures
     isolate(&trial, "repeatable read").await;
+    let before = deadlocks(&trial).await;
     let stop = CancellationToken::new();
     let rivals: Vec<_> = (0..3)
         .map(|number| {
@@ -154,9 +163,18 @@ async fn contended(ground: Ground) -> Outcome {
         let rounds = rival.await.expect("a rival does not panic");
         assert!(rounds > 0, "a rival never got its locks");
     }
+    assert!(deadlocks(&trial).await > before, "nobody met a deadlock");
     isolate(&trial, "read committed").await;
     trial.healed().await;
     trial.finish().await
+}
+
+/// How many sessions were ended for one: ours, since a rival looks for deadlocks later than they do.
+async fn deadlocks(trial: &Trial) -> i64 {
+    // what a session counts is told when it is idle
+    sqlx::raw_sql("select pg_stat_force_next_flush()").execute(trial.sql()).await.expect("it answers");
+    let count = "select deadlocks from pg_stat_database where datname = current_database()";
+    sqlx::query_scalar(count).fetch_one(trial.sql()).await.expect("the database answers")
 }
 
 /// New sessions have that isolation, and ours are new.
@@ -179,7 +197,7 @@ fn end_ours() -> String {
 async fn rival(url: String, seed: u64, stop: CancellationToken) -> u32 {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut connection = PgConnection::connect(&url).await.expect("the database is there");
-    let settings = "set deadlock_timeout = '200ms'; set default_transaction_isolation = 'serializable'";
+    let settings = "set deadlock_timeout = '10s'; set default_transaction_isolation = 'serializable'";
     sqlx::raw_sql(settings).execute(&mut connection).await.expect("a superuser may");
     let mut committed = 0;
     while !stop.is_cancelled() {
@@ -204,15 +222,23 @@ async fn disturb(connection: &mut PgConnection, rng: &mut StdRng) -> sqlx::Resul
 
 async fn connections_exhausted(ground: Ground) -> Outcome {
     let time = Duration::from_secs(ground.pick(4, 20));
-    let mut trial = under_load(ground, fleet().private_postgres(&["max_connections=40"])).await;
+    let mut trial = under_load(ground, impatient().private_postgres(&["max_connections=40"])).await;
     let url = trial.fleet().database().url().to_owned();
     let mut all = Vec::new();
     let mut last = take_all(&url, &mut all).await;
-    // ours want new ones, and somebody else is faster
-    sqlx::raw_sql(AssertSqlSafe(end_ours())).execute(&mut last).await.expect("the database answers");
-    let newest = take_all(&url, &mut all).await;
+    // ours want new ones, and somebody else is faster sooner or later
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let ended = sqlx::raw_sql(AssertSqlSafe(end_ours())).execute(&mut last).await.expect("the database answers");
+        if ended.rows_affected() == 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "ours always get connections again");
+        let newest = take_all(&url, &mut all).await;
+        all.push(std::mem::replace(&mut last, newest));
+    }
     meanwhile(&trial, time).await;
-    drop((all, last, newest));
+    drop((all, last));
     trial.healed().await;
     trial.finish().await
 }
@@ -228,7 +254,7 @@ async fn take_all(url: &str, all: &mut Vec<PgConnection>) -> PgConnection {
 
 async fn disk_full(ground: Ground) -> Outcome {
     let full = Duration::from_secs(ground.pick(4, 20));
-    let small = fleet().private_postgres(&["max_wal_size=48MB", "min_wal_size=32MB"]).private_disk(256);
+    let small = impatient().private_postgres(&["max_wal_size=48MB", "min_wal_size=32MB"]).private_disk(256);
     let mut trial = under_load(ground, small).await;
     trial.fleet().postgres().fill_disk();
     let more = "create table more_than_fits as select repeat('x', 1000) from generate_series(1, 300000)";
@@ -243,7 +269,7 @@ async fn disk_full(ground: Ground) -> Outcome {
 /// At the end the old connections are reset, as by the router that has forgotten them.
 async fn half_open(ground: Ground) -> Outcome {
     let deaf = Duration::from_secs(ground.pick(6, 25));
-    let mut trial = under_load(ground, fleet().proxies()).await;
+    let mut trial = under_load(ground, impatient().proxies()).await;
     trial.fleet().database_proxy().set(Fault::HALF_OPEN);
     meanwhile(&trial, deaf).await;
     trial.fleet().database_proxy().reset();

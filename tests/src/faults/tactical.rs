@@ -1,6 +1,7 @@
 //! A Tactical that is slow, away, broken, lying or another one, while its alerts are polled and its webhooks come.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 
 use store::run::Kind;
 
@@ -34,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     })
     .everyday(),
     Case::new("tactical-redirect", "every answer leads to the metadata address of a cloud", |ground| {
-        Box::pin(faulty(ground, FaultKind::Redirect { to: METADATA.to_owned() }))
+        Box::pin(redirected(ground))
     }),
     Case::new("tactical-away", "its address refuses connections, for long", |ground| {
         Box::pin(unreachable(ground, proxy::Fault::REFUSE))
@@ -65,20 +66,36 @@ async fn trial(ground: Ground) -> Trial {
 }
 
 async fn faulty(ground: Ground, kind: FaultKind) -> Outcome {
+    let is_waited_for = matches!(kind, FaultKind::TooManyRequests { .. });
+    answering(ground, is_waited_for, |_| kind.clone()).await
+}
+
+/// Every answer is what is said of the side.
+async fn answering(ground: Ground, is_waited_for: bool, kind: impl Fn(&Side) -> FaultKind) -> Outcome {
     let rounds = ground.pick(1, 3);
     let trial = trial(ground).await;
-    let is_waited_for = matches!(kind, FaultKind::TooManyRequests { .. });
     polled_during(
         trial,
         rounds,
         is_waited_for,
-        |side| {
-            let fault = Fault { path_prefix: String::new(), kind: kind.clone(), requests: None };
-            side.control().add_fault(fault);
-        },
+        |side| side.control().add_fault(Fault { path_prefix: String::new(), kind: kind(side), requests: None }),
         |side| side.control().clear_faults(),
     )
     .await
+}
+
+/// Nobody here answers at the metadata's address, so the other server leads to where somebody would notice.
+async fn redirected(ground: Ground) -> Outcome {
+    let canary = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = canary.local_addr().expect("it listens");
+    let to = [METADATA.to_owned(), format!("http://{address}/latest/meta-data/")];
+    let lead = |side: &Side| FaultKind::Redirect { to: to[usize::from(side.name == "B")].clone() };
+    let mut outcome = answering(ground, false, lead).await;
+    canary.set_nonblocking(true).expect("it listens");
+    if canary.accept().is_ok() {
+        outcome.findings.push("a redirect of Tactical was followed".to_owned());
+    }
+    outcome
 }
 
 async fn unreachable(ground: Ground, fault: proxy::Fault) -> Outcome {
@@ -120,6 +137,9 @@ async fn polled_during(
             })
             .await;
         }
+        if is_waited_for {
+            until_left_alone(&trial).await;
+        }
         trial.under_way_more(100).await;
         for side in trial.sides() {
             end(side);
@@ -137,6 +157,21 @@ async fn polled_during(
         trial.healed().await;
     }
     trial.finish().await
+}
+
+/// A server that asked for it is asked nothing for as long as a hundred webhooks take.
+async fn until_left_alone(trial: &Trial) {
+    let asked = || trial.sides().iter().map(|side| side.control().asked().len()).sum::<usize>();
+    // each of the workers may have to be told
+    until(DEADLINE * 2, async || {
+        let before = asked();
+        trial.under_way_more(100).await;
+        match asked() - before {
+            0 => Ok(()),
+            more => Err(format!("it was asked {more} times more")),
+        }
+    })
+    .await;
 }
 
 async fn role_narrowed(ground: Ground) -> Outcome {

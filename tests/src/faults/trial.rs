@@ -258,23 +258,6 @@ impl Trial {
         }
     }
 
-    /// Waits until so many more alerts have rows, of both tenants together, than have now.
-    ///
-    /// # Panics
-    /// If they do not come.
-    pub async fn until_rows(&self, more: i64) {
-        let count = async || {
-            let counted = sqlx::query_scalar("select count(*) from rmm_alerts").fetch_one(&self.sql).await;
-            counted.map_err(|error| error.to_string())
-        };
-        let before: i64 = count().await.expect("the database answers");
-        until(DEADLINE * 3, async || match count().await? {
-            now if now - before >= more => Ok(()),
-            now => Err(format!("{} of {more} rows came", now - before)),
-        })
-        .await;
-    }
-
     /// Polls both servers once (`sync alerts`).
     ///
     /// # Panics

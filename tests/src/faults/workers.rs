@@ -42,6 +42,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// Between two kills of the same worker.
 const KILLS_APART: Duration = Duration::from_secs(2);
+/// Longer than a worker takes to start: what the dead one claimed of the outbox is its own until then.
+const HELD_LEASE_MS: u32 = 10_000;
 
 async fn before_transaction(ground: Ground) -> Outcome {
     let mut trial = Trial::start(ground, Fleet::builder().workers(1)).await;
@@ -50,33 +52,35 @@ async fn before_transaction(ground: Ground) -> Outcome {
     trial.under_way(100).await;
     victim.database.set(Fault { hold_to_server: true, ..Fault::NONE });
     trial.under_way(300).await;
+    assert!(trial.in_hand(victim.place).await > 0, "the one that is killed has no messages in hand");
     trial.kill_victim(&victim);
     trial.healed().await;
     trial.finish().await
 }
 
 async fn in_transaction(ground: Ground) -> Outcome {
-    let mut trial = Trial::start(ground, Fleet::builder().workers(2)).await;
+    let mut trial = Trial::start(ground, Fleet::builder().workers(1)).await;
     trial.load(100, 800);
     trial.under_way(100).await;
     let mut rival = trial.fleet().database().connect().await;
-    // the alerts are written by then, the events are not
     let mut held = rival.begin().await.expect("the database answers");
     sqlx::query("lock table muster.outbox in share mode").execute(&mut *held).await.expect("it is given");
-    until_waiting(&trial, 1).await;
+    until_telling(&trial).await;
+    trial.fleet().add_worker().await;
     trial.kill_worker(0);
     held.rollback().await.expect("the database answers");
     trial.healed().await;
     trial.finish().await
 }
 
-/// Waits until so many sessions of alert workers wait for a lock.
-pub(super) async fn until_waiting(trial: &Trial, sessions: i64) {
-    let query = "select count(*) from pg_stat_activity where datname = current_database()
-                 and application_name = 'alert-worker' and wait_event_type = 'Lock'";
-    until(DEADLINE, async || match sqlx::query_scalar::<_, i64>(query).fetch_one(trial.sql()).await {
-        Ok(waiting) if waiting >= sessions => Ok(()),
-        other => Err(format!("waiting for a lock: {other:?}")),
+/// Waits until an alert worker waits for a lock in the transaction of a batch: its alerts are written, its events are not.
+/// The relay waits for the same lock, with nothing written.
+pub(super) async fn until_telling(trial: &Trial) {
+    let telling = "application_name = 'alert-worker' and wait_event_type = 'Lock'
+                   and query ilike '%insert into muster.outbox%'";
+    until(DEADLINE, async || match trial.sessions(telling).await? {
+        0 => Err("no worker is about to write its events".to_owned()),
+        _ => Ok(()),
     })
     .await;
 }
@@ -91,7 +95,8 @@ async fn before_delete(ground: Ground) -> Outcome {
 
 /// The worker's connections to the broker are held in a direction when it dies, after it has committed.
 async fn held_after_commit(ground: Ground, fault: Fault) -> Outcome {
-    let mut trial = Trial::start(ground, Fleet::builder().workers(1)).await;
+    let builder = Fleet::builder().workers(1).set("MUSTER_RELAY_LEASE_MS", HELD_LEASE_MS);
+    let mut trial = Trial::start(ground, builder).await;
     let victim = trial.add_victim().await;
     // nobody else has the messages, and nobody else relays the events
     assert!(
@@ -100,9 +105,13 @@ async fn held_after_commit(ground: Ground, fault: Fault) -> Outcome {
     );
     trial.load(100, 800);
     trial.under_way(200).await;
-    // what it has in hand then is committed, and cannot be settled
+    // what it has in hand is committed once it cannot be settled any more
+    victim.database.set(Fault { hold_to_server: true, ..Fault::NONE });
+    let held = async || if trial.in_hand(victim.place).await > 0 { Ok(()) } else { Err("it has no messages in hand") };
+    until(DEADLINE, held).await;
     victim.amqp.set(fault);
-    trial.until_rows(1).await;
+    victim.database.set(Fault::NONE);
+    trial.until_told(fault.hold_to_client).await;
     trial.fleet().add_worker().await;
     trial.kill_victim(&victim);
     trial.healed().await;

@@ -1,0 +1,52 @@
+//! Whether the moment that a case waits for has come, and its harm has hit.
+
+use std::time::{Duration, Instant};
+
+use contract::topology;
+use sqlx::AssertSqlSafe;
+use telemetry::metric;
+
+use super::Trial;
+use crate::DEADLINE;
+
+impl Trial {
+    /// How many sessions of its database are so, in the words of `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sessions(&self, are: &str) -> Result<i64, String> {
+        let count = format!("select count(*) from pg_stat_activity where datname = current_database() and {are}");
+        sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&self.sql).await.map_err(|error| error.to_string())
+    }
+
+    /// How many deliveries a worker has not settled, by its metrics.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn in_hand(&self, place: usize) -> u64 {
+        let url = format!("{}/metrics", self.fleet.worker_url(place));
+        let metrics = reqwest::get(url).await.expect("it serves metrics").text().await.expect("it serves metrics");
+        let of_queues = metrics.lines().filter(|line| line.starts_with(metric::UNSETTLED));
+        of_queues.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
+    /// Waits until an event stands in the outbox; one that was published, if it is said to be.
+    ///
+    /// # Panics
+    /// If none does.
+    pub async fn until_told(&mut self, is_published: bool) {
+        let standing = "select message_id from muster.outbox where exchange = $1";
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            self.keep_events().await;
+            let stand: Vec<String> =
+                sqlx::query_scalar(standing).bind(topology::EVENTS).fetch_all(&self.sql).await.expect("it answers");
+            let came = |id: &String| self.changes.iter().any(|(came, _)| came == id);
+            if stand.iter().any(|id| !is_published || came(id)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} events stand in the outbox, none as it should", stand.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
