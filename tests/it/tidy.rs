@@ -163,6 +163,15 @@ fn each_outside_system_is_spoken_to_by_one_crate() {
     }
 }
 
+#[test]
+fn one_program_migrates() {
+    let homes = ["shared/store/", "muster/src/", "tests/"];
+    let others =
+        files(root(), &[".rs"]).into_iter().filter(|(path, _)| !homes.iter().any(|home| path.starts_with(home)));
+    let found: Vec<String> = others.filter(|(_, text)| text.contains("migrate::")).map(|(path, _)| path).collect();
+    none(&found, "migrations run by `muster migrate`, never as a side effect of a start");
+}
+
 /// `library::` in code, not in a comment; manifests are `cargo deny`'s.
 fn uses(text: &str, library: &str) -> bool {
     let path = format!("{library}::");

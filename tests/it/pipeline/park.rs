@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use store::parked;
 use store::token::Permission;
+use tests::proxy::Fault;
 use tests::{DEADLINE, Fleet, until};
 
 use super::{quiet, seen};
@@ -73,6 +74,27 @@ async fn until_metric(fleet: &Fleet, line: &str) {
         if text.lines().any(|it| it == line) { Ok(()) } else { Err(format!("no `{line}`")) }
     })
     .await;
+}
+
+// two threads: the fleet's end blocks one, and the proxies that its programs hang on need the other
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_worker_was_to_park_is_parked_once_postgres_is_back() {
+    let mut fleet = Fleet::builder().without_gateway().workers(1).proxies().start().await;
+    fleet.expect_parked(3);
+    fleet.database_proxy().set(Fault::REFUSE);
+    fleet.database_proxy().cut();
+    send_unreadable(&fleet, 0..3).await;
+    fleet.worker(0).until_log(DEADLINE, "the landing queue waits for postgres").await;
+    fleet.worker(0).kill();
+    fleet.database_proxy().set(Fault::NONE);
+    fleet.add_worker().await;
+    let store = fleet.store();
+    until(DEADLINE, async || match parked::count(&store).await.map_err(|error| error.to_string())? {
+        3 => Ok(()),
+        parked => Err(format!("{parked} are parked")),
+    })
+    .await;
+    fleet.until_idle().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use sqlx::Connection as _;
 use tests::process::binary;
 use tests::proxy::Fault;
 use tests::simulator::Severity;
@@ -140,8 +141,38 @@ async fn an_orphaned_spool_is_listed_and_handed_over_by_the_operators_command() 
     all_reflected(&fleet, &events).await;
 }
 
-/// Runs `muster spool` on the fleet's folder; everything that it said.
-async fn muster(fleet: &Fleet, arguments: &[&str]) -> String {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operators_drain_that_is_killed_amid_its_rows_loses_and_doubles_nothing() {
+    let mut fleet = builder().proxies().start().await;
+    let events = Events::bind(fleet.amqp()).await;
+    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
+    fleet.amqp_proxy().cut();
+    all_taken(&fleet).await;
+    fleet.gateway().kill();
+    // a transaction sees pg_stat_activity as it was at its first look
+    let (mut rival, mut onlooker) = (fleet.database().connect().await, fleet.database().connect().await);
+    let mut held = rival.begin().await.expect("the database answers");
+    sqlx::query("lock table muster.outbox in share mode").execute(&mut *held).await.expect("it is given");
+    let mut draining = command(&fleet, &["drain"]).spawn().expect("the command starts");
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+                 and application_name = 'muster'";
+    until(DEADLINE, async || match sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut onlooker).await {
+        Ok(1..) => Ok(()),
+        other => Err(format!("{other:?} sessions wait")),
+    })
+    .await;
+    draining.kill().and_then(|()| draining.wait()).expect("it runs still");
+    held.rollback().await.expect("the database answers");
+    let listed = muster(&fleet, &["list", "--limit", "1"]).await;
+    assert!(listed.contains(&format!("{WEBHOOKS} wait, 0 set aside")), "{listed}");
+    let drained = muster(&fleet, &["drain"]).await;
+    assert!(drained.contains(&format!("{WEBHOOKS} handed over, 0 left, 0 set aside")), "{drained}");
+    fleet.amqp_proxy().set(Fault::NONE);
+    all_reflected(&fleet, &events).await;
+}
+
+/// `muster spool` on the fleet's folder.
+fn command(fleet: &Fleet, arguments: &[&str]) -> Command {
     let folder = fleet.spool_folder().display().to_string();
     let mut all = vec!["spool", arguments[0], "--dir", &folder];
     all.extend(&arguments[1..]);
@@ -149,6 +180,12 @@ async fn muster(fleet: &Fleet, arguments: &[&str]) -> String {
         fleet.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut command = Command::new(binary("muster"));
     command.args(&all).env_clear().envs(environment);
+    command
+}
+
+/// Runs it; everything that it said.
+async fn muster(fleet: &Fleet, arguments: &[&str]) -> String {
+    let mut command = command(fleet, arguments);
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it does not panic");
     let output = output.expect("the command starts");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
