@@ -157,6 +157,8 @@ async fn act(flags: Act, word: &str, done: &str) -> anyhow::Result<()> {
     let path = format!("/parked/{word}");
     let planned: Value = console.post(&path, &body).await?;
     let (total, left) = (count(&planned, "messages"), count(&planned, "left"));
+    let is_missing = !flags.parked_ids.is_empty() && total + left == 0;
+    ensure!(!is_missing, "none of these messages is parked here; `muster park list` shows those that are");
     if left > 0 {
         eprintln!("{left} are left: poison that neither --class nor ids name, or what no worker could read");
     }

@@ -53,6 +53,9 @@ fn nothing_to_do_is_no_failure_and_asks_for_nothing_to_be_done() {
     let output = console.muster(&["park", "drop", "--class", "poison"]);
     assert!(output.status.success() && stdout(&output).contains("0 messages dropped"), "{}", stderr(&output));
     assert_eq!(console.asked().len(), 1);
+    let named = console.muster(&["park", "drop", "7"]);
+    assert_eq!(named.status.code(), Some(1), "one that was named is not there");
+    assert!(stderr(&named).contains("none of these messages is parked here"), "{}", stderr(&named));
 }
 
 #[test]
