@@ -81,6 +81,9 @@ impl Trial {
 
     /// I1 and I6; how many effects are lost.
     async fn webhooks(&self, outcome: &mut Outcome) -> u64 {
+        if !self.may_refuse {
+            outcome.note("I1", checks::refused(&self.refusals()));
+        }
         for side in &self.sides {
             let facts = side.facts();
             // what is lost is reported, and does not end the trial

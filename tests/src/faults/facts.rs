@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::simulator::{AlertTruth, Control, Severity};
+use crate::simulator::{AlertTruth, Control, SentWebhook, Severity};
 
 /// What became of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,22 @@ pub(super) fn counts(control: &Control) -> (u64, u64) {
     (webhooks.len() as u64, taken as u64)
 }
 
-fn is_taken(status: Option<u16>) -> bool {
+/// Whether an answer promises the webhook's effect.
+pub(super) fn is_taken(status: Option<u16>) -> bool {
     status.is_some_and(|status| (200..300).contains(&status))
+}
+
+/// What was said instead of 2xx, with how often.
+pub(super) fn refusals(webhooks: impl Iterator<Item = SentWebhook>) -> BTreeMap<String, usize> {
+    let mut refusals = BTreeMap::new();
+    for webhook in webhooks.filter(|webhook| !is_taken(webhook.status)) {
+        let said = match (webhook.status, webhook.error) {
+            (Some(status), _) => status.to_string(),
+            (None, error) => error.unwrap_or_else(|| "no answer yet".to_owned()),
+        };
+        *refusals.entry(said).or_default() += 1;
+    }
+    refusals
 }
 
 /// Everything that is true of a server now. A number that a replaced server gave out again is the newer alert's.

@@ -1,6 +1,5 @@
 //! What a case works with: a fleet with two tenants under load, everything that is needed to harm it, and its judge.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use contract::topology;
@@ -14,7 +13,6 @@ use crate::fleet::Builder;
 use crate::otlp::OtlpReceiver;
 use crate::process::Process;
 use crate::proxy::Fault;
-use crate::simulator::SentWebhook;
 use crate::{DEADLINE, Fleet, Proxy, until};
 
 /// Everything of ours in detail: what a log should not tell, it tells there.
@@ -41,6 +39,7 @@ pub struct Trial {
     pub(super) receiver: OtlpReceiver,
     pub(super) sql: PgPool,
     pub(super) slowest: Option<Duration>,
+    pub(super) may_refuse: bool,
     pub(super) are_spans_lost: bool,
     pub(super) are_traces_checked: bool,
     /// Events that were taken before the end.
@@ -122,6 +121,7 @@ impl Trial {
             receiver,
             sql,
             slowest,
+            may_refuse: false,
             are_spans_lost: false,
             are_traces_checked: true,
             changes: Vec::new(),
@@ -158,6 +158,12 @@ impl Trial {
         self.fleet.expect_parked(count);
     }
 
+    /// The gateway itself is harmed: whom it refuses, or does not answer, is told by Tactical's next poll. Elsewhere a webhook that was
+    /// not answered 2xx breaks I1, whatever is away behind the gateway.
+    pub fn may_refuse(&mut self) {
+        self.may_refuse = true;
+    }
+
     /// Takes the events that have come, so that the broker need not keep them until the end.
     ///
     /// # Panics
@@ -173,91 +179,8 @@ impl Trial {
     }
 }
 
-/// The load.
+/// What becomes of it.
 impl Trial {
-    /// Begins it in the background: so many webhooks in a second and in all, from both servers together.
-    pub fn load(&mut self, per_second: u32, webhooks: u64) {
-        let controls = self.sides.each_ref().map(Side::control).into_iter();
-        self.load = Some(Load::start(controls, per_second.div_ceil(2), webhooks.div_ceil(2)));
-    }
-
-    /// Waits until so many webhooks were answered, whatever the answer.
-    ///
-    /// # Panics
-    /// If they are not.
-    pub async fn under_way(&self, webhooks: usize) {
-        until(DEADLINE * 3, async || match self.answered(|_| true) {
-            count if count >= webhooks => Ok(()),
-            count => Err(format!("{count} of {webhooks} webhooks were answered")),
-        })
-        .await;
-    }
-
-    /// As [`Trial::under_way`], beyond those that were answered by now.
-    ///
-    /// # Panics
-    /// As there.
-    pub async fn under_way_more(&self, webhooks: usize) {
-        self.under_way(self.answered(|_| true) + webhooks).await;
-    }
-
-    /// How many webhooks were answered 2xx.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.answered(|webhook| webhook.status.is_some_and(|status| (200..300).contains(&status)))
-    }
-
-    /// Waits until so many more webhooks were answered 503.
-    ///
-    /// # Panics
-    /// If they are not.
-    pub async fn until_refused(&self, webhooks: usize) {
-        let refused = || self.answered(|webhook| webhook.status == Some(503));
-        let before = refused();
-        until(DEADLINE * 3, async || match refused() - before {
-            count if count >= webhooks => Ok(()),
-            count => Err(format!("{count} of {webhooks} webhooks were refused")),
-        })
-        .await;
-    }
-
-    /// What was said instead of 2xx, with how often.
-    #[must_use]
-    pub fn refusals(&self) -> BTreeMap<String, usize> {
-        let mut refusals = BTreeMap::new();
-        for webhook in self.sides.iter().flat_map(|side| side.control().webhooks()) {
-            let said = match (webhook.status, webhook.error) {
-                (Some(200..300), _) => continue,
-                (Some(status), _) => status.to_string(),
-                (None, error) => error.unwrap_or_else(|| "no answer yet".to_owned()),
-            };
-            *refusals.entry(said).or_default() += 1;
-        }
-        refusals
-    }
-
-    /// How many webhooks were answered in a certain way, or not at all and given up.
-    fn answered(&self, how: impl Fn(&SentWebhook) -> bool) -> usize {
-        let of_side = |side: &Side| {
-            let all = side.control().webhooks();
-            all.iter().filter(|webhook| webhook.finished_at.is_some() && how(webhook)).count()
-        };
-        self.sides.iter().map(of_side).sum()
-    }
-
-    /// Waits until all of the load was sent and answered.
-    ///
-    /// # Panics
-    /// If it is not.
-    pub async fn all_sent(&mut self) {
-        if let Some(load) = self.load.take() {
-            load.all().await;
-        }
-        for side in &self.sides {
-            side.until_answered().await;
-        }
-    }
-
     /// Polls both servers once (`sync alerts`).
     ///
     /// # Panics

@@ -7,8 +7,9 @@ use contract::event::{AlertChanged, CloudEvent, Data as _, Transition};
 use uuid::Uuid;
 
 use super::*;
-use crate::faults::{Answered, Fact, Seen};
+use crate::faults::{Answered, Fact, Seen, facts};
 use crate::otlp::{ReceivedLink, ReceivedSpan};
+use crate::simulator::{Occasion, SentWebhook};
 
 fn at(minute: i64) -> DateTime<Utc> {
     DateTime::<Utc>::from_timestamp(1_764_000_000, 0).unwrap() + TimeDelta::minutes(minute)
@@ -71,6 +72,32 @@ fn what_was_not_answered_may_have_come_or_not() {
     rows.remove("1");
     rows.get_mut("2").unwrap().status = "active".to_owned();
     assert!(lost(&facts, &rows).is_empty());
+}
+
+#[test]
+fn a_webhook_that_was_not_answered_2xx_is_found() {
+    let webhook = |status, error: Option<&str>| SentWebhook {
+        sequence: 1,
+        generation: 0,
+        occasion: Occasion::Test,
+        alert_id: None,
+        agent_id: String::new(),
+        url: String::new(),
+        body: None,
+        queued_at: at(0),
+        finished_at: Some(at(0)),
+        status,
+        error: error.map(str::to_owned),
+    };
+    let refused = |webhooks: Vec<SentWebhook>| refused(&facts::refusals(webhooks.into_iter()));
+    assert_eq!(refused(vec![webhook(Some(200), None), webhook(Some(202), None)]), Vec::<String>::new());
+    let many = vec![
+        webhook(Some(503), None),
+        webhook(Some(202), None),
+        webhook(Some(503), None),
+        webhook(None, Some("reset")),
+    ];
+    assert_eq!(refused(many), ["2 webhooks were not taken: 503", "1 webhooks were not taken: reset"]);
 }
 
 #[test]

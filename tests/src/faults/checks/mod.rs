@@ -1,6 +1,6 @@
 //! The invariants of the suite, each a function of data alone, so that forged data can show that it fails.
 //!
-//! I1 [`lost`], [`unsaid`], [`miscounted`] · I2 [`retold`] · I3 [`untrue`] · I4 is the fleet's end · I5 is compared by the program ·
+//! I1 [`refused`], [`lost`], [`unsaid`], [`miscounted`] · I2 [`retold`] · I3 [`untrue`] · I4 is the fleet's end · I5 is compared by the program ·
 //! I6 [`foreign`] · I7 [`told_secrets`] · I8 [`broken_traces`].
 
 mod events;
@@ -30,6 +30,12 @@ pub fn lost(facts: &Facts, rows: &Rows) -> Vec<String> {
         (is_said && row.status != "resolved").then(|| format!("the resolve of alert {number} was lost: {row:?}"))
     });
     wrong.collect()
+}
+
+/// I1, before anything else: a gateway that nobody harmed takes every webhook. `refusals`: what was said instead of 2xx.
+#[must_use]
+pub fn refused(refusals: &BTreeMap<String, usize>) -> Vec<String> {
+    refusals.iter().map(|(said, count)| format!("{count} webhooks were not taken: {said}")).collect()
 }
 
 /// I1, what must not have come: nothing is over that is open, and that no webhook said to be over.
