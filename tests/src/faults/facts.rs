@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use contract::event::Transition;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
@@ -65,8 +66,16 @@ pub struct Seen {
     pub dedup_key: Option<String>,
     /// Its place among the openings of that key.
     pub occurrence_count: i32,
-    /// At which it was opened, changed, resolved or reopened last.
-    pub rev: i64,
+    /// At which it was opened, changed, resolved and reopened last, as far as it was.
+    pub revs: Vec<(Transition, i64)>,
+}
+
+impl Seen {
+    /// That of its newest transition.
+    #[must_use]
+    pub fn rev(&self) -> i64 {
+        self.revs.iter().map(|(_, rev)| *rev).max().unwrap_or_default()
+    }
 }
 
 /// The webhooks of a server: how many were sent, and how many were answered 2xx.
@@ -134,11 +143,15 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
+/// In the order of their columns.
+const TRANSITIONS: [Transition; 4] =
+    [Transition::Opened, Transition::Updated, Transition::Resolved, Transition::Reopened];
+
 /// What Postgres shows of a tenant now; `Err` while it does not answer.
 pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
     let query =
         "select r.external_alert_id, alert_id, r.external_device_id, r.triggered_at, r.severity, r.status, r.dedup_key,
-                        r.occurrence_count, greatest(s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev)
+                        r.occurrence_count, s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev
                  from rmm_alerts r join muster.alert_state s using (tenant, alert_id)
                  where tenant = $1 and r.external_alert_id not like 'was:%'";
     let rows = sqlx::query(query).bind(tenant).fetch_all(sql).await.map_err(|error| error.to_string())?;
@@ -151,7 +164,7 @@ pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
             status: row.get(5),
             dedup_key: row.get(6),
             occurrence_count: row.get(7),
-            rev: row.get(8),
+            revs: (8..).zip(TRANSITIONS).filter_map(|(place, it)| Some((it, row.get::<Option<i64>, _>(place)?))).collect(),
         };
         (row.get(0), seen)
     });

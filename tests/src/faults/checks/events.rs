@@ -10,8 +10,9 @@ use crate::faults::facts::Rows;
 /// One event about an alert as it came: its id and its body.
 pub type Change = (String, Vec<u8>);
 
-/// I2: no event id has two contents, no (alert, revision, transition) two ids, no alert is opened twice, and the newest event
-/// of each alert is what its row shows. `rows`: of all tenants.
+/// I2: no event id has two contents, no (alert, revision, transition) two ids, no alert is opened twice, the newest event of
+/// each alert is what its row shows, and no transition that a row remembers lacks its event: a later one does not cover it.
+/// `rows`: of all tenants.
 #[must_use]
 pub fn retold(changes: &[Change], rows: &[&Rows]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -35,10 +36,15 @@ pub fn retold(changes: &[Change], rows: &[&Rows]) -> Vec<String> {
         let newest = of_alert.get(&row.alert_id).into_iter().flatten().max_by_key(|event| event.rev);
         match newest {
             None => wrong.push(format!("no event told of {row:?}")),
-            Some(event) if (event.rev, &event.status) != (row.rev, &row.status) => {
+            Some(event) if (event.rev, &event.status) != (row.rev(), &row.status) => {
                 wrong.push(format!("the newest event says {} at {}: {row:?}", event.status, event.rev));
             }
-            Some(_) => {}
+            Some(_) => {
+                let told = of_alert.get(&row.alert_id).into_iter().flatten();
+                let told: BTreeSet<_> = told.map(|event| (event.transition, event.rev)).collect();
+                let untold = row.revs.iter().filter(|change| !told.contains(*change));
+                wrong.extend(untold.map(|(it, rev)| format!("no event told {} at {rev}: {row:?}", it.as_str())));
+            }
         }
     }
     let shown: BTreeSet<Uuid> = rows.iter().flat_map(|rows| rows.values()).map(|row| row.alert_id).collect();
