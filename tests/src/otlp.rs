@@ -17,7 +17,7 @@ use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,8 +47,14 @@ pub struct ReceivedSpan {
     pub attributes: BTreeMap<String, String>,
     /// Spans that this one is linked to, in order.
     pub links: Vec<ReceivedLink>,
+    /// What happened in it: log lines are kept as such, with their fields.
+    pub events: Vec<ReceivedEvent>,
     /// Status `error`.
     pub failed: bool,
+    /// What the status says beside that.
+    pub status: String,
+    /// The attributes of its process.
+    pub resource: Arc<BTreeMap<String, String>>,
     /// Start and end in nanoseconds since 1970.
     pub time_ns: (u64, u64),
 }
@@ -60,6 +66,17 @@ pub struct ReceivedLink {
     pub trace_id: String,
     /// 16 hexadecimal digits.
     pub span_id: String,
+    /// As text, like a span's.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What happened within a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedEvent {
+    /// A log line's message.
+    pub name: String,
+    /// As text, like a span's.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// A running receiver; dropping it stops it.
@@ -186,29 +203,37 @@ async fn receive(State((spans, changed)): State<(Spans, watch::Sender<()>)>, bod
 fn read(request: ExportTraceServiceRequest) -> Vec<ReceivedSpan> {
     let mut received = Vec::new();
     for process in request.resource_spans {
-        let resource = attributes(process.resource.unwrap_or_default().attributes);
-        let service = resource.get("service.name").cloned().unwrap_or_default();
+        let resource = Arc::new(attributes(process.resource.unwrap_or_default().attributes));
         for span in process.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            received.push(read_span(span, service.clone()));
+            received.push(read_span(span, Arc::clone(&resource)));
         }
     }
     received
 }
 
-fn read_span(span: Span, service: String) -> ReceivedSpan {
+fn read_span(span: Span, resource: Arc<BTreeMap<String, String>>) -> ReceivedSpan {
     let kind = kind(span.kind());
-    let link = |trace_id: &[u8], span_id: &[u8]| ReceivedLink { trace_id: hex(trace_id), span_id: hex(span_id) };
+    let link = |link: Link| ReceivedLink {
+        trace_id: hex(&link.trace_id),
+        span_id: hex(&link.span_id),
+        attributes: attributes(link.attributes),
+    };
+    let event = |event: Event| ReceivedEvent { name: event.name, attributes: attributes(event.attributes) };
+    let status = span.status.unwrap_or_default();
     ReceivedSpan {
         trace_id: hex(&span.trace_id),
         span_id: hex(&span.span_id),
         parent_span_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
         name: span.name,
         kind,
-        service,
+        service: resource.get("service.name").cloned().unwrap_or_default(),
         attributes: attributes(span.attributes),
-        links: span.links.iter().map(|linked| link(&linked.trace_id, &linked.span_id)).collect(),
+        links: span.links.into_iter().map(link).collect(),
+        events: span.events.into_iter().map(event).collect(),
         // 2 = error in OTLP's Status.StatusCode
-        failed: span.status.is_some_and(|status| status.code == 2),
+        failed: status.code == 2,
+        status: status.message,
+        resource,
         time_ns: (span.start_time_unix_nano, span.end_time_unix_nano),
     }
 }
@@ -244,6 +269,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Status};
     use telemetry::{Config, Guard, trace};
     use tracing::Dispatch;
 
@@ -261,7 +288,7 @@ mod tests {
     fn work() {
         let span = tracing::info_span!("process", otel.kind = "consumer", job.kind = "k.v1", job.attempt = 2);
         assert!(trace::set_parent(&span, &format!("00-{TRACE}-{PARENT}-01")));
-        span.in_scope(|| tracing::info_span!("commit").in_scope(|| tracing::error!("boom")));
+        span.in_scope(|| tracing::info_span!("commit").in_scope(|| tracing::error!(cause = "no such url", "boom")));
     }
 
     async fn asserts_the_trace(receiver: &OtlpReceiver) {
@@ -275,6 +302,8 @@ mod tests {
         assert_eq!(process.attributes["job.attempt"], "2");
         assert_eq!(commit.parent_span_id.as_ref(), Some(&process.span_id));
         assert_eq!((commit.name.as_str(), commit.kind, commit.failed), ("commit", "internal", true));
+        let [boom] = commit.events.as_slice() else { panic!("{commit:?}") };
+        assert_eq!((boom.name.as_str(), boom.attributes["cause"].as_str()), ("boom", "no such url"));
     }
 
     #[tokio::test]
@@ -319,10 +348,8 @@ mod tests {
         });
         let spans = receiver.until(DEADLINE, |spans| !spans.is_empty()).await;
         assert_eq!(spans[0].links.len(), 2_000);
-        assert_eq!(
-            spans[0].links[1_999],
-            ReceivedLink { trace_id: TRACE.to_owned(), span_id: format!("{:016x}", 2_000) }
-        );
+        let last = &spans[0].links[1_999];
+        assert_eq!((last.trace_id.as_str(), last.span_id.as_str()), (TRACE, "00000000000007d0"));
         assert_eq!(spans[0].parent_span_id, None);
         guard.shutdown();
     }
@@ -340,6 +367,30 @@ mod tests {
         tracing::dispatcher::with_default(&dispatch, work);
         asserts_the_trace(&receiver).await;
         guard.shutdown();
+    }
+
+    #[test]
+    fn everything_that_a_span_says_is_kept() {
+        let attribute = |key: &str| {
+            let value = AnyValue { value: Some(Value::StringValue(format!("the {key}"))) };
+            vec![KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }]
+        };
+        let span = Span {
+            name: "the name".to_owned(),
+            attributes: attribute("attribute"),
+            links: vec![Link { attributes: attribute("link"), ..Link::default() }],
+            events: vec![Event { name: "the event".to_owned(), attributes: attribute("field"), ..Event::default() }],
+            status: Some(Status { message: "the status".to_owned(), code: 2 }),
+            ..Span::default()
+        };
+        let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+        let resource = Some(Resource { attributes: attribute("resource"), ..Resource::default() });
+        let process = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
+        let [span] = <[_; 1]>::try_from(read(ExportTraceServiceRequest { resource_spans: vec![process] })).unwrap();
+        let text = format!("{span:?}");
+        for what in ["name", "attribute", "link", "event", "field", "status", "resource"] {
+            assert!(text.contains(&format!("\"the {what}\"")), "the {what} is not in {text}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Each check fails where it must: on forged data, which differs from sound data in one thing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::event::{AlertChanged, CloudEvent, Data as _, Transition};
@@ -238,13 +239,16 @@ fn trace() -> Vec<ReceivedSpan> {
         service: "a program".to_owned(),
         attributes: BTreeMap::new(),
         links: Vec::new(),
+        events: Vec::new(),
         failed: false,
+        status: String::new(),
+        resource: Arc::default(),
         time_ns: (1, 2),
     };
     let mut request = span("POST /api/webhooks/tacticalrmm", "t", "1", None);
     request.attributes.insert("http.response.status_code".to_owned(), "202".to_owned());
     let mut flush = span("flush alert.observed.v1", "other", "5", Some("4"));
-    flush.links = vec![ReceivedLink { trace_id: "t".to_owned(), span_id: "3".to_owned() }];
+    flush.links = vec![ReceivedLink { trace_id: "t".to_owned(), span_id: "3".to_owned(), attributes: BTreeMap::new() }];
     vec![
         request,
         span("send muster.work", "t", "2", Some("1")),
