@@ -142,6 +142,7 @@ async fn exchange_deleted(ground: Ground) -> Outcome {
         let channel = trial.fleet().amqp().try_channel().await.expect("the broker is there");
         let deleted = channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await;
         deleted.expect("the exchange can be deleted");
+        trial.fault_ended();
         meanwhile(&trial, Duration::from_secs(1)).await;
     }
     trial.all_sent().await;
@@ -171,6 +172,7 @@ async fn queue_deleted(ground: Ground) -> Outcome {
     for place in 0..2 {
         trial.fleet().worker(place).signal("CONT");
     }
+    trial.fault_ended();
     trial.load(RATE, BEFORE as u64);
     let queue = main_queue();
     until(DEADLINE, async || trial.fleet.amqp().depth(&queue).await.ok_or("nobody has declared it")).await;
@@ -217,6 +219,7 @@ async fn binding_missing(ground: Ground) -> Outcome {
     let unbound =
         channel.queue_unbind(main_queue().into(), topology::WORK.into(), key.into(), FieldTable::default()).await;
     unbound.expect("it was bound");
+    trial.fault_ended();
     trial.load(RATE, BEFORE as u64);
     trial.all_sent().await;
     // what was parked was not processed at once

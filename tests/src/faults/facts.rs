@@ -164,7 +164,10 @@ pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
             status: row.get(5),
             dedup_key: row.get(6),
             occurrence_count: row.get(7),
-            revs: (8..).zip(TRANSITIONS).filter_map(|(place, it)| Some((it, row.get::<Option<i64>, _>(place)?))).collect(),
+            revs: (8..)
+                .zip(TRANSITIONS)
+                .filter_map(|(place, it)| Some((it, row.get::<Option<i64>, _>(place)?)))
+                .collect(),
         };
         (row.get(0), seen)
     });

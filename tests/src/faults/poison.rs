@@ -122,7 +122,10 @@ async fn panic(ground: Ground) -> Outcome {
     for side in 0..2 {
         plant(&trial, side, "panics").await;
     }
+    // its neighbours do not wait for its end
+    trial.healed().await;
     trial.under_way(300).await;
+    trial.healed().await;
     trial.until_parked().await;
     trial.healed().await;
     trial.finish().await
@@ -149,6 +152,7 @@ async fn kills(ground: Ground, what: &str) -> Outcome {
     })
     .await;
     assert!(deaths >= DEATHS_MIN, "it was parked although it killed its worker {deaths} times only");
+    trial.fault_ended();
     trial.fleet().add_worker().await;
     // it may be ending by itself still; where it lives it is short of patience and of memory, which is for the case alone
     let _ = trial.fleet().worker(place).terminate(DEADLINE * 2).await;

@@ -151,6 +151,8 @@ async fn polled_during(
             }
             workers = [trial.fleet().add_worker().await, trial.fleet().add_worker().await];
         }
+        // the runs have waited for it, too
+        trial.fault_ended();
         for (side, run) in trial.sides().iter().zip(runs) {
             side.ended(&trial.fleet, run).await;
         }

@@ -38,6 +38,7 @@ pub struct Trial {
     pub(super) gateway: Proxy,
     pub(super) receiver: OtlpReceiver,
     pub(super) sql: PgPool,
+    pub(super) fault_ended: Option<Instant>,
     pub(super) slowest: Option<Duration>,
     pub(super) may_refuse: bool,
     pub(super) are_spans_lost: bool,
@@ -120,6 +121,7 @@ impl Trial {
             gateway,
             receiver,
             sql,
+            fault_ended: None,
             slowest,
             may_refuse: false,
             are_spans_lost: false,
@@ -226,12 +228,19 @@ impl Trial {
         request.body(body).send().await.ok().map(|answer| answer.status().as_u16())
     }
 
-    /// The fault has ended: waits until everything that was answered 2xx by now is reflected, and notes how long that took.
+    /// Notes that the fault has ended, or nothing more of it is done. A case that waits for more than [`Trial::healed`] does calls this first,
+    /// so that its wait is part of the recovery.
+    pub fn fault_ended(&mut self) {
+        self.fault_ended = Some(Instant::now());
+    }
+
+    /// Waits until everything that was answered 2xx by now is reflected, and notes how long that took since the fault's
+    /// end: now, unless [`Trial::fault_ended`] was called.
     ///
     /// # Panics
     /// If it is lost.
     pub async fn healed(&mut self) {
-        let began = Instant::now();
+        let began = self.fault_ended.take().unwrap_or_else(Instant::now);
         let facts = self.sides.each_ref().map(Side::facts);
         for (side, facts) in self.sides.iter().zip(&facts) {
             side.until_reflected(&self.sql, facts).await;
