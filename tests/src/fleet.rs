@@ -42,6 +42,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 pub struct Fleet {
     simulator: Option<Simulator>,
     gateway: Option<Program>,
+    /// What became of gateways that were replaced.
+    ended: Vec<String>,
     gateway_socket: Option<TcpListener>,
     further_gateways: Vec<Program>,
     workers: Vec<Program>,
@@ -213,7 +215,8 @@ impl Fleet {
     pub async fn restart_gateway(&mut self) {
         let mut gateway = self.begin_gateway();
         gateway.listening().await;
-        self.gateway = Some(gateway);
+        let before = self.gateway.replace(gateway);
+        self.ended.extend(before.and_then(|mut before| before.process().ended_by_itself()));
     }
 
     /// Where the gateway listens: `http://127.0.0.1:1234`.

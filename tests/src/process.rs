@@ -21,6 +21,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: Log,
+    may_end: bool,
+    ended_by_itself: Option<ExitStatus>,
 }
 
 type Log = Arc<Mutex<Lines>>;
@@ -126,7 +128,7 @@ impl Process {
         let log = Log::default();
         keep(&log, child.stdout.take().expect("it is piped"));
         keep(&log, child.stderr.take().expect("it is piped"));
-        Self { name: name.to_owned(), child, log }
+        Self { name: name.to_owned(), child, log, may_end: false, ended_by_itself: None }
     }
 
     /// Its process id.
@@ -160,6 +162,22 @@ impl Process {
         self.child.try_wait().expect("the child is ours")
     }
 
+    /// It is ended from now on, or told to, or does what ends it.
+    pub fn may_end(&mut self) {
+        // what happened before was nobody's will
+        let _ = self.ended_by_itself();
+        self.may_end = true;
+    }
+
+    /// Its name and its exit status, if it ended before anybody ended it by [`Process::kill`], [`Process::end_by`],
+    /// [`Process::terminate`], or allowed it by [`Process::may_end`].
+    pub fn ended_by_itself(&mut self) -> Option<String> {
+        if !self.may_end && self.ended_by_itself.is_none() {
+            self.ended_by_itself = self.ended();
+        }
+        self.ended_by_itself.map(|status| format!("{} ended by itself: {status}", self.name))
+    }
+
     /// Waits for a line of its log that holds `text`, and answers the line.
     ///
     /// # Panics
@@ -179,6 +197,7 @@ impl Process {
 
     /// `kill -9`, and waits for the end.
     pub fn kill(&mut self) {
+        self.may_end();
         // one that has ended already is as dead
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -186,6 +205,7 @@ impl Process {
 
     /// Tells it to end by a signal that it cannot put off for long, and waits for the end.
     pub fn end_by(&mut self, signal: &str) {
+        self.may_end();
         self.signal("CONT");
         self.signal(signal);
         let _ = self.child.wait();
@@ -196,6 +216,7 @@ impl Process {
     /// # Panics
     /// If it has not ended within `deadline`.
     pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
+        self.may_end();
         self.signal("TERM");
         self.terminated(deadline).await
     }
@@ -343,6 +364,26 @@ mod tests {
         assert_eq!(children(parent.pid()), [child]);
         parent.signal_family("KILL");
         until(DEADLINE, async || if parent.ended().is_some() { Ok(()) } else { Err("it runs") }).await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_by_itself_is_told_from_one_that_was_ended() {
+        let ends = async |script: &str, may_end: bool| {
+            let mut process = shell(script);
+            if may_end {
+                process.may_end();
+            }
+            until(DEADLINE, async || process.ended().ok_or("it runs")).await;
+            // whoever ends it afterwards does not cover it
+            process.kill();
+            process.ended_by_itself()
+        };
+        assert_eq!(ends("exit 3", false).await.as_deref(), Some("sh ended by itself: exit status: 3"));
+        assert_eq!(ends("exit 3", true).await, None);
+        let mut killed = shell("exec sleep 600");
+        assert_eq!(killed.ended_by_itself(), None);
+        killed.kill();
+        assert_eq!(killed.ended_by_itself(), None);
     }
 
     #[test]

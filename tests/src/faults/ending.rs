@@ -32,8 +32,11 @@ impl Trial {
     /// Ends the load, waits until the fleet has nothing left to do, checks every invariant, and ends the fleet.
     ///
     /// # Panics
-    /// If the fleet does not come to rest, or leaves messages behind (I4).
+    /// If the fleet does not come to rest, leaves messages behind (I4), or a program has ended that the case has neither
+    /// ended nor allowed to.
     pub async fn finish(mut self) -> Outcome {
+        let ended = self.fleet.ended_by_themselves();
+        assert!(ended.is_empty(), "nobody has ended them: {ended:#?}");
         if let Some(load) = self.load.take() {
             load.end().await;
         }
@@ -53,6 +56,7 @@ impl Trial {
         let mut texts = self.answers().await;
         texts.extend(parked_texts(&self.sql).await);
         let secrets = self.secrets();
+        outcome.findings.extend(self.fleet.ended_by_themselves());
         let Self { ground, sides, fleet, receiver, sql, .. } = self;
         sql.close().await;
         drop(sides);

@@ -133,6 +133,7 @@ async fn panic(ground: Ground) -> Outcome {
 
 async fn kills(ground: Ground, what: &str) -> Outcome {
     let (mut trial, mut place) = poisoned(ground).await;
+    trial.fleet().worker(place).may_end();
     trial.spans_are_lost();
     trial.expect_parked(1);
     plant(&trial, 0, what).await;
@@ -144,6 +145,7 @@ async fn kills(ground: Ground, what: &str) -> Outcome {
             deaths += 1;
             assert!(deaths < DEATHS_MAX, "nobody parks what kills its worker");
             place = begin_poisoned(&mut trial);
+            trial.fleet().worker(place).may_end();
         }
         match store::parked::count(&store).await {
             Ok(1) => Ok(()),

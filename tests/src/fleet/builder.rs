@@ -130,6 +130,7 @@ impl Builder {
         let mut fleet = Fleet {
             simulator: None,
             gateway: None,
+            ended: Vec::new(),
             gateway_socket: self.gateway_socket,
             further_gateways: Vec::new(),
             workers: Vec::new(),

@@ -14,6 +14,17 @@ pub(super) async fn left(client: &Client, queues: &[String]) -> Vec<(String, Opt
     left
 }
 
+impl Fleet {
+    /// The programs that have ended and that the test has neither ended nor allowed to.
+    pub fn ended_by_themselves(&mut self) -> Vec<String> {
+        let mut ended = self.ended.clone();
+        let gateways = self.gateway.iter_mut().chain(&mut self.further_gateways).chain(&mut self.console);
+        let workers = self.workers.iter_mut().chain(&mut self.sync_workers).chain(&mut self.inventory_workers);
+        ended.extend(gateways.chain(workers).filter_map(|program| program.process().ended_by_itself()));
+        ended
+    }
+}
+
 impl Drop for Fleet {
     fn drop(&mut self) {
         // whoever sends ends before whoever receives
