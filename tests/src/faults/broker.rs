@@ -168,6 +168,7 @@ async fn queue_deleted(ground: Ground) -> Outcome {
     trial.all_sent().await;
     // there is nothing of theirs in any worker
     trial.spans_are_lost();
+    trial.polls_may_tell();
     trial.fleet().amqp().delete_queue(&main_queue()).await;
     for place in 0..2 {
         trial.fleet().worker(place).signal("CONT");

@@ -36,6 +36,7 @@ async fn off_by_an_hour(ground: Ground) -> Outcome {
     trial.fleet().add_worker_with(&other).await;
     assert_eq!(hours_ahead(&logs, "ingest-gateway"), offset_s / HOUR_S);
     assert_eq!(hours_ahead(&logs, "alert-worker-2"), -offset_s / HOUR_S);
+    trial.clocks_differ();
     for _ in 0..2 {
         trial.load(200, webhooks);
         trial.all_sent().await;

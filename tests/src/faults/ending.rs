@@ -90,7 +90,7 @@ impl Trial {
             outcome.note("I1", checks::refused(&self.refusals()));
         }
         for side in &self.sides {
-            let facts = side.facts();
+            let facts = side.facts(self.polled_until);
             // what is lost is reported, and does not end the trial
             let waiting = async {
                 while !checks::lost(&facts, &self.rows(side).await).is_empty() {
@@ -106,7 +106,7 @@ impl Trial {
             let (sent, taken) = facts::counts(&side.control());
             outcome.sent += sent;
             outcome.taken += taken;
-            let (facts, rows) = (side.facts(), self.rows(side).await);
+            let (facts, rows) = (side.facts(self.polled_until), self.rows(side).await);
             let missing = checks::lost(&facts, &rows);
             lost += missing.len() as u64;
             outcome.note("I1", missing);
@@ -124,7 +124,7 @@ impl Trial {
         }
         self.fleet.until_idle().await;
         for side in &self.sides {
-            let (facts, rows) = (side.facts(), self.rows(side).await);
+            let (facts, rows) = (side.facts(self.polled_until), self.rows(side).await);
             outcome.note("I3", checks::untrue(&facts, &rows));
             outcome.note("I3", checks::miscounted(&rows));
             outcome.note("I6", checks::foreign(&facts, &rows));

@@ -33,8 +33,14 @@ pub struct Fact {
     pub is_open: bool,
     /// The webhook that told that it opened.
     pub opened: Answered,
+    /// AlgaPSA's word for how bad that webhook said it is.
+    pub severity_opened: &'static str,
+    /// When that webhook was answered 2xx; none where a poll may have told of it instead.
+    pub opened_by: Option<DateTime<Utc>>,
     /// The webhook that told that it is over.
     pub resolved: Answered,
+    /// A poll may have told that instead.
+    pub is_end_polled: bool,
 }
 
 impl Fact {
@@ -60,6 +66,12 @@ pub struct Seen {
     pub at: Option<DateTime<Utc>>,
     /// AlgaPSA's word.
     pub severity: String,
+    /// A poll said so, whatever webhooks say.
+    pub is_severity_polled: bool,
+    /// When anybody first said that it is open: a webhook as it came, a poll as it began.
+    pub opened_at: Option<DateTime<Utc>>,
+    /// A webhook said that it is over.
+    pub is_end_said: bool,
     /// `active`, `acknowledged`, `suppressed`, `resolved`.
     pub status: String,
     /// What openings are counted by.
@@ -103,36 +115,47 @@ pub(super) fn refusals(webhooks: impl Iterator<Item = SentWebhook>) -> BTreeMap<
     refusals
 }
 
-/// Everything that is true of a server now. A number that a replaced server gave out again is the newer alert's.
-pub(super) fn facts(control: &Control) -> Facts {
+/// Everything that is true of a server now. A number that a replaced server gave out again is the newer alert's. Of what
+/// webhooks told until `polled_until` polls may have told instead.
+pub(super) fn facts(control: &Control, polled_until: DateTime<Utc>) -> Facts {
     // the alerts last: what opens in between has no webhook here, and is not said to have one
-    let answers: BTreeMap<u64, Answered> = (control.webhooks().into_iter())
-        .map(|webhook| {
-            let answered = match (webhook.finished_at, is_taken(webhook.status)) {
-                (_, true) => Answered::Taken,
-                _ => Answered::Perhaps,
-            };
-            (webhook.sequence, answered)
-        })
-        .collect();
-    let alerts = control.alerts();
-    let answer = |sequence: Option<u64>| {
-        let known = sequence.map(|sequence| answers.get(&sequence).copied().unwrap_or(Answered::Perhaps));
-        known.unwrap_or(Answered::Unsent)
+    let webhooks: BTreeMap<u64, SentWebhook> =
+        control.webhooks().into_iter().map(|webhook| (webhook.sequence, webhook)).collect();
+    let answer = |sequence: Option<u64>| match sequence {
+        None => Answered::Unsent,
+        Some(sequence) => match webhooks.get(&sequence) {
+            Some(webhook) if webhook.finished_at.is_some() && is_taken(webhook.status) => Answered::Taken,
+            _ => Answered::Perhaps,
+        },
     };
     let fact = |truth: AlertTruth| {
+        let severity = word(truth.severity);
+        let sent = |sequence: Option<u64>| sequence.and_then(|sequence| webhooks.get(&sequence));
+        let taken_at = |sequence| {
+            let taken = sent(sequence).filter(|webhook| is_taken(webhook.status));
+            taken.and_then(|webhook| webhook.finished_at).filter(|at| *at > polled_until)
+        };
         let fact = Fact {
             agent_id: truth.agent_id.unwrap_or_default(),
             at: truth.alert_time,
-            severity: word(truth.severity),
+            severity,
             is_open: truth.resolved_on.is_none() && truth.deleted_at.is_none(),
             opened: answer(truth.failure_sequence),
+            severity_opened: sent(truth.failure_sequence).and_then(told_severity).unwrap_or(severity),
+            opened_by: taken_at(truth.failure_sequence),
             resolved: answer(truth.resolved_sequence),
+            is_end_polled: taken_at(truth.resolved_sequence).is_none(),
         };
         (truth.alert_id.to_string(), fact)
     };
     // the oldest server's first
-    alerts.into_iter().map(fact).collect()
+    control.alerts().into_iter().map(fact).collect()
+}
+
+/// How bad a webhook says that it is.
+fn told_severity(webhook: &SentWebhook) -> Option<&'static str> {
+    let body: serde_json::Value = serde_json::from_str(webhook.body.as_deref()?).ok()?;
+    serde_json::from_value(body.get("severity")?.clone()).ok().map(word)
 }
 
 fn word(severity: Severity) -> &'static str {
@@ -151,7 +174,9 @@ const TRANSITIONS: [Transition; 4] =
 pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
     let query =
         "select r.external_alert_id, alert_id, r.external_device_id, r.triggered_at, r.severity, r.status, r.dedup_key,
-                        r.occurrence_count, s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev
+                        r.occurrence_count, s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev,
+                        coalesce(s.details->'v'->>0, s.loose_details->'v'->>0) = '1', least(s.opened_at, s.loose_opened_at),
+                        coalesce(s.resolve_said_at, s.loose_resolve_said_at) is not null
                  from rmm_alerts r join muster.alert_state s using (tenant, alert_id)
                  where tenant = $1 and r.external_alert_id not like 'was:%'";
     let rows = sqlx::query(query).bind(tenant).fetch_all(sql).await.map_err(|error| error.to_string())?;
@@ -161,6 +186,9 @@ pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
             agent_id: row.get(2),
             at: row.get(3),
             severity: row.get(4),
+            is_severity_polled: row.get::<Option<bool>, _>(12).unwrap_or_default(),
+            opened_at: row.get(13),
+            is_end_said: row.get(14),
             status: row.get(5),
             dedup_key: row.get(6),
             occurrence_count: row.get(7),

@@ -1,5 +1,6 @@
 //! One tenant of a trial with a Tactical of its own.
 
+use chrono::{DateTime, Utc};
 use connection::Connections;
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -121,9 +122,9 @@ impl Side {
         assert!(is_over, "tenant {}: webhooks are still under way", self.name);
     }
 
-    /// What is true now.
-    pub(super) fn facts(&self) -> Facts {
-        facts::facts(&self.control())
+    /// What is true now; polls may have told what webhooks told until `polled_until`.
+    pub(super) fn facts(&self, polled_until: DateTime<Utc>) -> Facts {
+        facts::facts(&self.control(), polled_until)
     }
 
     /// What Postgres shows.

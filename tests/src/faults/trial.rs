@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use contract::topology;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -41,6 +42,8 @@ pub struct Trial {
     pub(super) fault_ended: Option<Instant>,
     pub(super) slowest: Option<Duration>,
     pub(super) may_refuse: bool,
+    /// What webhooks told until then may have been told by polls.
+    pub(super) polled_until: DateTime<Utc>,
     pub(super) are_spans_lost: bool,
     pub(super) are_traces_checked: bool,
     /// Events that were taken before the end.
@@ -124,6 +127,7 @@ impl Trial {
             fault_ended: None,
             slowest,
             may_refuse: false,
+            polled_until: DateTime::UNIX_EPOCH,
             are_spans_lost: false,
             are_traces_checked: true,
             changes: Vec::new(),
@@ -164,6 +168,16 @@ impl Trial {
     /// not answered 2xx breaks I1, whatever is away behind the gateway.
     pub fn may_refuse(&mut self) {
         self.may_refuse = true;
+    }
+
+    /// What webhooks told until now may be lost where a poll tells it.
+    pub fn polls_may_tell(&mut self) {
+        self.polled_until = Utc::now();
+    }
+
+    /// Programs' clocks differ from the servers': nobody can say whether a webhook or a poll told a thing first.
+    pub fn clocks_differ(&mut self) {
+        self.polled_until = DateTime::<Utc>::MAX_UTC;
     }
 
     /// Takes the events that have come, so that the broker need not keep them until the end.
@@ -241,7 +255,7 @@ impl Trial {
     /// If it is lost.
     pub async fn healed(&mut self) {
         let began = self.fault_ended.take().unwrap_or_else(Instant::now);
-        let facts = self.sides.each_ref().map(Side::facts);
+        let facts = self.sides.each_ref().map(|side| side.facts(self.polled_until));
         for (side, facts) in self.sides.iter().zip(&facts) {
             side.until_reflected(&self.sql, facts).await;
         }

@@ -24,13 +24,19 @@ fn sound() -> (Facts, Rows) {
         severity: "critical",
         is_open,
         opened: Answered::Taken,
+        severity_opened: if is_open { "critical" } else { "moderate" },
+        opened_by: Some(at(minute)),
         resolved,
+        is_end_polled: false,
     };
     let row = |number: u128, status: &str| Seen {
         alert_id: Uuid::from_u128(number),
         agent_id: Some("agent".to_owned()),
         at: Some(at(number as i64)),
         severity: "critical".to_owned(),
+        is_severity_polled: false,
+        opened_at: Some(at(number as i64)),
+        is_end_said: status == "resolved",
         status: status.to_owned(),
         dedup_key: Some("key".to_owned()),
         occurrence_count: number as i32,
@@ -68,9 +74,39 @@ fn a_lost_row_a_lost_resolve_and_another_alert_under_the_number_are_found() {
 }
 
 #[test]
+fn a_row_that_is_not_as_bad_as_was_said_is_found_unless_a_poll_said_so() {
+    let (facts, rows) = sound();
+    let severity = |number, severity: &str, is_severity_polled| {
+        let forged = forge(&rows, number, |row| {
+            (row.severity, row.is_severity_polled) = (severity.to_owned(), is_severity_polled);
+        });
+        lost(&facts, &forged).len()
+    };
+    assert_eq!((severity("1", "minor", false), severity("1", "minor", true)), (1, 0));
+    // it opened as moderate; the resolve said critical
+    assert_eq!((severity("1", "moderate", false), severity("2", "moderate", false)), (1, 1));
+    let resolved_since = forge(&rows, "1", |row| (row.severity, row.is_end_said) = ("minor".to_owned(), true));
+    assert_eq!(lost(&facts, &resolved_since), Vec::<String>::new());
+}
+
+#[test]
+fn a_webhook_that_only_a_poll_made_up_for_is_found() {
+    let (mut facts, rows) = sound();
+    let late = forge(&rows, "1", |row| row.opened_at = Some(at(5)));
+    assert!(lost(&facts, &late)[0].contains("opened by a poll"));
+    let unsaid = forge(&rows, "2", |row| row.is_end_said = false);
+    assert!(lost(&facts, &unsaid)[0].contains("resolved by a poll"));
+    for fact in facts.values_mut() {
+        (fact.opened_by, fact.is_end_polled) = (None, true);
+    }
+    assert!(lost(&facts, &late).is_empty() && lost(&facts, &unsaid).is_empty());
+}
+
+#[test]
 fn what_was_not_answered_may_have_come_or_not() {
     let (mut facts, mut rows) = sound();
-    facts.get_mut("1").unwrap().opened = Answered::Perhaps;
+    let open = facts.get_mut("1").unwrap();
+    (open.opened, open.opened_by) = (Answered::Perhaps, None);
     facts.get_mut("2").unwrap().resolved = Answered::Perhaps;
     assert!(lost(&facts, &rows).is_empty() && unsaid(&facts, &rows).is_empty());
     rows.remove("1");

@@ -10,12 +10,19 @@ mod traces;
 
 use std::collections::BTreeMap;
 
-use super::facts::{Answered, Facts, Rows};
+use chrono::TimeDelta;
+
+use super::facts::{Answered, Fact, Facts, Rows, Seen};
 
 pub use events::{Change, retold};
 pub use traces::{accepted, broken_traces};
 
-/// I1, what must have come: every alert of which a webhook was answered 2xx has its row, resolved where that was said.
+/// Between the clocks that stamp a webhook when it comes and when it is answered.
+const CLOCKS_APART: TimeDelta = TimeDelta::seconds(1);
+
+/// I1, what must have come: every alert of which a webhook was answered 2xx has its row, as bad as was said, resolved where
+/// that was said, and by the webhooks themselves: a poll that finds the same afterwards mends what was lost, and does not
+/// cover it.
 #[must_use]
 pub fn lost(facts: &Facts, rows: &Rows) -> Vec<String> {
     let taken = facts.iter().filter(|(_, fact)| fact.was_taken());
@@ -23,13 +30,35 @@ pub fn lost(facts: &Facts, rows: &Rows) -> Vec<String> {
         let Some(row) = rows.get(number) else {
             return Some(format!("alert {number} was answered 2xx and has no row: {fact:?}"));
         };
-        if row.at != Some(fact.at) {
-            return Some(format!("alert {number} is another one: {row:?} for {fact:?}"));
-        }
-        let is_said = fact.resolved == Answered::Taken;
-        (is_said && row.status != "resolved").then(|| format!("the resolve of alert {number} was lost: {row:?}"))
+        let lost = what_is_lost(fact, row)?;
+        Some(format!("alert {number} {lost}: {row:?} for {fact:?}"))
     });
     wrong.collect()
+}
+
+fn what_is_lost(fact: &Fact, row: &Seen) -> Option<&'static str> {
+    let is_end_told = fact.resolved == Answered::Taken;
+    let is_first_by_poll = |by| row.opened_at.is_none_or(|at| at > by + CLOCKS_APART);
+    let severity = match (fact.resolved, fact.opened) {
+        (Answered::Taken, _) => Some(fact.severity),
+        // a resolve that was told since, or may have been, says anew how bad it is
+        (_, Answered::Taken) if !row.is_end_said => Some(fact.severity_opened),
+        _ => None,
+    };
+    let is_as_bad = row.is_severity_polled || severity.is_none_or(|severity| row.severity == severity);
+    if row.at != Some(fact.at) {
+        Some("is another one")
+    } else if is_end_told && row.status != "resolved" {
+        Some("is not resolved, as was said")
+    } else if !is_as_bad {
+        Some("is not as bad as was said")
+    } else if fact.opened_by.is_some_and(is_first_by_poll) {
+        Some("was opened by a poll, its webhook was lost")
+    } else if is_end_told && !fact.is_end_polled && !row.is_end_said {
+        Some("was resolved by a poll, its webhook was lost")
+    } else {
+        None
+    }
 }
 
 /// I1, before anything else: a gateway that nobody harmed takes every webhook. `refusals`: what was said instead of 2xx.
@@ -93,7 +122,7 @@ pub fn untrue(facts: &Facts, rows: &Rows) -> Vec<String> {
 #[must_use]
 pub fn foreign(facts: &Facts, rows: &Rows) -> Vec<String> {
     let wrong = rows.iter().filter(|(number, row)| {
-        let is_own = |own: &super::Fact| row.at == Some(own.at) && row.agent_id.as_deref() == Some(&own.agent_id);
+        let is_own = |own: &Fact| row.at == Some(own.at) && row.agent_id.as_deref() == Some(&own.agent_id);
         !facts.get(*number).is_some_and(is_own)
     });
     wrong.map(|(number, row)| format!("alert {number} is another tenant's, or nobody's: {row:?}")).collect()
