@@ -223,8 +223,6 @@ async fn binding_missing(ground: Ground) -> Outcome {
     trial.fault_ended();
     trial.load(RATE, BEFORE as u64);
     trial.all_sent().await;
-    // what was parked was not processed at once
-    trial.spans_are_lost();
     until(DEADLINE, async || match parked::count(&trial.fleet.store()).await {
         Ok(1..) => Ok(()),
         other => Err(format!("{other:?} are parked")),

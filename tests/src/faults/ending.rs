@@ -22,7 +22,7 @@ use crate::simulator::key;
 /// Webhooks of each server after everything else: whatever was done, the fleet goes on.
 const LAST_WORDS: u64 = 5;
 /// Traces that are looked at.
-const TRACES_MAX: usize = 40;
+const TRACES_MAX: usize = 400;
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(200);
 /// Passwords that are shorter stand in logs by chance.
@@ -43,7 +43,6 @@ impl Trial {
         for side in &self.sides {
             side.until_answered().await;
         }
-        let calm_ns = now_ns();
         self.last_words().await;
         let mut outcome = Outcome { slowest: self.slowest, ..Outcome::default() };
         let lost = self.webhooks(&mut outcome).await;
@@ -51,7 +50,7 @@ impl Trial {
         self.events(&mut outcome).await;
         self.parked(&mut outcome).await;
         if self.are_traces_checked {
-            outcome.note("I8", self.traces(calm_ns).await);
+            outcome.note("I8", self.traces().await);
         }
         let mut texts = self.answers().await;
         texts.extend(parked_texts(&self.sql).await);
@@ -153,17 +152,18 @@ impl Trial {
         }
     }
 
-    /// I8. Where processes were killed, their last spans are gone: then only what came in the calm afterwards is looked at.
-    async fn traces(&self, calm_ns: u64) -> Vec<String> {
+    /// I8, but for what processes that were killed may have taken along.
+    async fn traces(&self) -> Vec<String> {
         let looked = async || {
             let spans = self.receiver.spans();
+            let touched = checks::touched(&spans, &self.kills_ns);
             let mut accepted = checks::accepted(&spans);
-            accepted.retain(|(ended_ns, _)| !self.are_spans_lost || *ended_ns > calm_ns);
+            accepted.retain(|(ended_ns, trace)| *ended_ns > self.spans_lost_until_ns && !touched.contains(trace));
             accepted.shuffle(&mut StdRng::seed_from_u64(self.ground.seed));
             let traces: Vec<String> = accepted.into_iter().map(|(_, trace)| trace).take(TRACES_MAX).collect();
             match traces.len() as u64 {
-                // the last words at least
-                few if few < LAST_WORDS => vec![format!("only {few} webhooks have a trace")],
+                // the last words of both servers at least
+                few if few < 2 * LAST_WORDS => vec![format!("only {few} webhooks have a trace")],
                 _ => checks::broken_traces(&spans, &traces),
             }
         };
@@ -218,11 +218,6 @@ impl Outcome {
     fn note(&mut self, invariant: &str, findings: Vec<String>) {
         self.findings.extend(findings.into_iter().map(|finding| format!("{invariant}: {finding}")));
     }
-}
-
-fn now_ns() -> u64 {
-    let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
-    u64::try_from(now).unwrap_or_default()
 }
 
 /// I6: rows of tenants that there are not, and rows that lead to another tenant's.

@@ -55,7 +55,7 @@ async fn killed(ground: Ground) -> Outcome {
     trial.load(100, 100_000);
     for round in 1..=rounds {
         trial.under_way(100 * round).await;
-        trial.gateway().kill();
+        trial.kill_gateway();
         trial.restart_gateway().await;
         trial.healed().await;
     }
@@ -69,7 +69,7 @@ async fn without_postgres(ground: Ground) -> Outcome {
     trial.under_way(50).await;
     trial.fleet().database_proxy().set(Fault::REFUSE);
     trial.fleet().database_proxy().cut();
-    trial.gateway().kill();
+    trial.kill_gateway();
     trial.restart_gateway().await;
     let before = trial.taken();
     until(DEADLINE, async || match trial.taken() - before {
@@ -100,7 +100,7 @@ async fn refuses_nobody(ground: Ground) -> Outcome {
 async fn spool_torn(ground: Ground) -> Outcome {
     let mut trial = spooling(ground, &[]).await;
     trial.may_refuse();
-    trial.gateway().kill();
+    trial.kill_gateway();
     tear(&trial.fleet().spool_folder());
     trial.restart_gateway().await;
     broker_back(&mut trial);

@@ -134,7 +134,6 @@ async fn panic(ground: Ground) -> Outcome {
 async fn kills(ground: Ground, what: &str) -> Outcome {
     let (mut trial, mut place) = poisoned(ground).await;
     trial.fleet().worker(place).may_end();
-    trial.spans_are_lost();
     trial.expect_parked(1);
     plant(&trial, 0, what).await;
     let mut deaths = 0;
@@ -158,6 +157,8 @@ async fn kills(ground: Ground, what: &str) -> Outcome {
     trial.fleet().add_worker().await;
     // it may be ending by itself still; where it lives it is short of patience and of memory, which is for the case alone
     let _ = trial.fleet().worker(place).terminate(DEADLINE * 2).await;
+    // each death took some along
+    trial.spans_are_lost();
     trial.healed().await;
     trial.finish().await
 }

@@ -44,7 +44,10 @@ pub struct Trial {
     pub(super) may_refuse: bool,
     /// What webhooks told until then may have been told by polls.
     pub(super) polled_until: DateTime<Utc>,
-    pub(super) are_spans_lost: bool,
+    /// When processes were killed, in nanoseconds since 1970.
+    pub(super) kills_ns: Vec<u64>,
+    /// Of webhooks that were answered until then spans may be lost.
+    pub(super) spans_lost_until_ns: u64,
     pub(super) are_traces_checked: bool,
     /// Events that were taken before the end.
     pub(super) changes: Vec<Change>,
@@ -128,7 +131,8 @@ impl Trial {
             slowest,
             may_refuse: false,
             polled_until: DateTime::UNIX_EPOCH,
-            are_spans_lost: false,
+            kills_ns: Vec::new(),
+            spans_lost_until_ns: 0,
             are_traces_checked: true,
             changes: Vec::new(),
             parked: 0,
@@ -189,9 +193,10 @@ impl Trial {
         self.changes.extend(came.into_iter().map(|got| (got.message_id(), got.body)));
     }
 
-    /// Processes end in this trial by other hands than [`Trial::kill_worker`], and take spans along.
+    /// Of webhooks that were answered until now spans, or what spans tell of, may be lost by other hands than
+    /// [`Trial::kill_worker`] and [`Trial::kill_gateway`].
     pub fn spans_are_lost(&mut self) {
-        self.are_spans_lost = true;
+        self.spans_lost_until_ns = now_ns();
     }
 }
 
@@ -267,8 +272,8 @@ impl Trial {
 impl Trial {
     /// `kill -9`.
     pub fn kill_worker(&mut self, place: usize) {
-        self.are_spans_lost = true;
         self.fleet.worker(place).kill();
+        self.kills_ns.push(now_ns());
     }
 
     /// Starts an alert worker whose connections can be held.
@@ -294,9 +299,14 @@ impl Trial {
         self.fleet.gateway()
     }
 
+    /// `kill -9` of the gateway.
+    pub fn kill_gateway(&mut self) {
+        self.fleet.gateway().kill();
+        self.kills_ns.push(now_ns());
+    }
+
     /// Starts the gateway again after it was ended; the servers find it where it was.
     pub async fn restart_gateway(&mut self) {
-        self.are_spans_lost = true;
         self.fleet.restart_gateway().await;
         self.gateway.lead_to(address(&self.fleet.gateway_url()));
     }
@@ -305,4 +315,9 @@ impl Trial {
 /// `127.0.0.1:1234` of a URL without a path.
 fn address(url: &str) -> &str {
     url.trim_start_matches("http://")
+}
+
+fn now_ns() -> u64 {
+    let now = Utc::now().timestamp_nanos_opt().unwrap_or_default();
+    u64::try_from(now).unwrap_or_default()
 }

@@ -305,3 +305,34 @@ fn a_trace_that_lacks_any_of_its_spans_is_found() {
         assert_eq!(broken_traces(&broken, &traces).len(), 1, "without {}", whole[place].name);
     }
 }
+
+#[test]
+fn a_trace_that_is_no_tree_is_found() {
+    let broken = |change: &dyn Fn(&mut Vec<ReceivedSpan>)| {
+        let mut spans = trace();
+        change(&mut spans);
+        broken_traces(&spans, &["t".to_owned()]).join("")
+    };
+    let parent = |place: usize, parent: Option<&'static str>| {
+        broken(&move |spans| spans[place].parent_span_id = parent.map(str::to_owned))
+    };
+    assert!(parent(2, None).contains("lacks a parent of process alert-worker.main"), "a second root");
+    assert!(parent(1, Some("9")).contains("lacks the parent of send muster.work"));
+    assert!(parent(2, Some("1")).contains("lacks a publish above process"));
+    assert!(parent(1, Some("3")).contains("lacks an end above"));
+}
+
+#[test]
+fn a_kill_excuses_what_was_done_just_before_it_and_nothing_else() {
+    let second = 1_000_000_000;
+    let mut spans = trace();
+    let times = [(10, 11), (11, 12), (12, 13), (20, 21), (20, 21)];
+    for (span, (began, ended)) in spans.iter_mut().zip(times) {
+        span.time_ns = (began * second, ended * second);
+    }
+    let touched = |kill: u64| touched(&spans, &[kill * second]).into_iter().collect::<Vec<_>>();
+    assert_eq!(touched(9), Vec::<String>::new(), "it came later");
+    assert_eq!((touched(12), touched(18)), (vec!["t".to_owned()], vec!["t".to_owned()]));
+    assert_eq!(touched(19), Vec::<String>::new(), "it was told long before");
+    assert_eq!(touched(22), ["other"]);
+}
