@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
+use contract::{DeviceRefresh, Message as _};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -145,6 +146,7 @@ impl Trial {
 
     /// I4, as far as it is more than empty queues.
     async fn parked(&self, outcome: &mut Outcome) {
+        outcome.note("I4", outbox(&self.sql).await);
         let count = store::parked::count(&self.fleet.store()).await.expect("the database answers");
         if count != self.parked {
             let rows = store::parked::list(&self.fleet.store(), 5).await.expect("the database answers");
@@ -240,6 +242,14 @@ async fn strangers(sql: &PgPool, known: &[Uuid]) -> Vec<String> {
         wrong.push(format!("{crossed} alerts lead to another tenant's connection"));
     }
     wrong
+}
+
+/// I4: what nobody has published. A refresh that is due later may wait.
+async fn outbox(sql: &PgPool) -> Vec<String> {
+    let left = "select kind, count(*) from muster.outbox where available_at <= now() or kind <> $1 group by kind";
+    let left = sqlx::query_as::<_, (String, i64)>(left).bind(DeviceRefresh::KIND).fetch_all(sql).await;
+    let left = left.expect("the database answers").into_iter();
+    left.map(|(kind, count)| format!("the outbox holds {count} of {kind}")).collect()
 }
 
 /// Parked messages with their bodies as text.
