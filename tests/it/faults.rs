@@ -48,7 +48,8 @@ fn passes(name: &str) {
     let logs = std::env::temp_dir().join(format!("muster-faults-{}", std::process::id()));
     let report: Report = faults::run(case, SEED, Length::Short, &logs);
     assert!(report.findings().is_empty(), "{}", report.story());
-    let _ = std::fs::remove_dir_all(&logs);
+    // a process may run several tests: what others keep there stays
+    let _ = std::fs::remove_dir(&logs);
 }
 
 #[test]

@@ -157,6 +157,12 @@ impl Process {
         lines.file = Some((path.to_owned(), file));
     }
 
+    /// Where [`Process::keep_log_in`] keeps its log.
+    #[must_use]
+    pub fn log_file(&self) -> Option<PathBuf> {
+        lock(&self.log).file.as_ref().map(|(path, _)| path.clone())
+    }
+
     /// Its exit status, once it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the child is ours")
@@ -287,8 +293,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let file = lock(&self.log).file.as_ref().map(|(path, _)| path.clone());
-            match file {
+            match self.log_file() {
                 Some(path) => eprintln!("--- log of {}: {} ---", self.name, path.display()),
                 None => eprintln!("--- log of {} ---\n{}\n---", self.name, self.log().join("\n")),
             }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use contract::{DeviceRefresh, Message as _};
@@ -57,7 +57,8 @@ impl Trial {
         texts.extend(parked_texts(&self.sql).await);
         let secrets = self.secrets();
         outcome.findings.extend(self.fleet.ended_by_themselves());
-        let Self { ground, sides, fleet, receiver, sql, .. } = self;
+        let logs = self.fleet.log_files();
+        let Self { sides, fleet, receiver, sql, .. } = self;
         sql.close().await;
         drop(sides);
         // I4: it panics where something is left
@@ -67,7 +68,7 @@ impl Trial {
         texts.extend(spans.iter().map(|span| (format!("span {}", span.name), format!("{span:?}"))));
         let texts = texts.iter().map(|(place, text)| (place.as_str(), text.as_str()));
         outcome.note("I7", checks::told_secrets(&secrets, texts));
-        outcome.note("I7", told_in_logs(&secrets, &ground.logs));
+        outcome.note("I7", told_in_logs(&secrets, &logs));
         outcome.reflected = outcome.taken.saturating_sub(lost);
         outcome
     }
@@ -259,16 +260,44 @@ async fn parked_texts(sql: &PgPool) -> Vec<(String, String)> {
     rows.into_iter().map(|row| ("a parked message".to_owned(), row)).collect()
 }
 
-/// I7 of the programs' logs, line by line: they are long.
-fn told_in_logs(secrets: &[(&str, String)], folder: &Path) -> Vec<String> {
+/// I7 of the programs' logs, line by line: they are long. A log without a line was not read.
+fn told_in_logs(secrets: &[(&str, String)], logs: &[PathBuf]) -> Vec<String> {
     let mut told = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = format!("the log {}", entry.file_name().to_string_lossy());
-        let file = File::open(entry.path()).unwrap_or_else(|error| panic!("open {name}: {error}"));
-        for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
+    for path in logs {
+        let name = format!("the log {}", path.display());
+        let file = File::open(path).unwrap_or_else(|error| panic!("open {name}: {error}"));
+        let mut lines = 0;
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.unwrap_or_else(|error| panic!("read {name}: {error}"));
             let line = String::from_utf8_lossy(&line);
             told.extend(checks::told_secrets(secrets, [(name.as_str(), line.as_ref())].into_iter()));
+            lines += 1;
+        }
+        if lines == 0 {
+            told.push(format!("{name} is empty"));
         }
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_any_log_is_found_and_an_empty_log_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = ["sound", "telling", "empty"].map(|name| folder.path().join(name));
+        std::fs::write(&logs[0], "all is well\n").unwrap();
+        std::fs::write(&logs[1], b"all is well\nits key is \xffCANARY\n").unwrap();
+        std::fs::write(&logs[2], "").unwrap();
+        let told = told_in_logs(&[("the key", "CANARY".to_owned())], &logs);
+        assert!(told.len() == 2 && told[0].contains("telling") && told[1].ends_with("empty is empty"), "{told:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "open the log")]
+    fn a_log_that_is_gone_is_no_log_without_secrets() {
+        told_in_logs(&[], &[PathBuf::from("/nowhere/at/all")]);
+    }
 }

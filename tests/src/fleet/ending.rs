@@ -1,6 +1,6 @@
 //! The end of a fleet: its programs drain, and then nothing may be left that the test did not expect.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Expected, Fleet, Program, STOP_DEADLINE};
 use crate::amqp::Client;
@@ -22,6 +22,14 @@ impl Fleet {
         let workers = self.workers.iter_mut().chain(&mut self.sync_workers).chain(&mut self.inventory_workers);
         ended.extend(gateways.chain(workers).filter_map(|program| program.process().ended_by_itself()));
         ended
+    }
+
+    /// The logs of all programs that were started, where they are kept; those of gateways that followed each other are one.
+    #[must_use]
+    pub fn log_files(&self) -> Vec<PathBuf> {
+        let gateways = self.gateway.iter().chain(&self.further_gateways).chain(&self.console);
+        let workers = self.workers.iter().chain(&self.sync_workers).chain(&self.inventory_workers);
+        gateways.chain(workers).filter_map(Program::log_file).collect()
     }
 }
 

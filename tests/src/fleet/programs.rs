@@ -1,7 +1,7 @@
 //! A fleet's programs: their environment, and when they are ready.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use store::Store;
@@ -143,6 +143,11 @@ impl Program {
     /// Where a worker tells its metrics; `None` before it listens.
     fn metrics_url(&self) -> Option<String> {
         self.address.as_ref().map(|address| format!("http://{address}/metrics"))
+    }
+
+    /// Where its log is kept, if it is.
+    pub(super) fn log_file(&self) -> Option<PathBuf> {
+        self.process.log_file()
     }
 
     /// Its process.
