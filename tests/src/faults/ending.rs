@@ -18,7 +18,6 @@ use super::facts::{self, Rows};
 use super::{Outcome, Side, Trial};
 use crate::DEADLINE;
 use crate::fleet::{PEPPER, VAULT_KEY};
-use crate::simulator::key;
 
 /// Webhooks of each server after everything else: whatever was done, the fleet goes on.
 const LAST_WORDS: u64 = 5;
@@ -205,10 +204,10 @@ impl Trial {
         let mut secrets = vec![
             ("the vault's key", VAULT_KEY.to_owned()),
             ("the pepper", PEPPER.to_owned()),
-            ("the API key", key::SYNC.to_owned()),
             ("the broker's password", "guest:guest".to_owned()),
         ];
         secrets.extend(self.sides.iter().map(|side| ("a webhook's secret", side.secret.clone())));
+        secrets.extend(self.sides.iter().map(|side| ("an API key", side.api_key.clone())));
         let url = Url::parse(self.fleet.database().url()).expect("it is a URL");
         let password = url.password().filter(|password| password.len() >= SECRET_CHARS_MIN);
         secrets.extend(password.map(|password| ("the database's password", password.to_owned())));

@@ -29,6 +29,8 @@ pub struct Side {
     pub integration_id: Uuid,
     /// Its webhook's secret.
     pub secret: String,
+    /// What its server knows the fleet by; the other one's is another.
+    pub api_key: String,
     /// For messages: `A`, `B`.
     pub(super) name: &'static str,
     simulator: Simulator,
@@ -51,8 +53,11 @@ impl Side {
         });
         let simulator = simulator.await.expect("a simulator takes a free port");
         simulator.control().send_in_parallel(LANES);
+        // as long as Tactical's
+        let api_key = format!("TRIALKEYOFSIDE{name:0<18}");
+        simulator.control().change_key(key::SYNC, &api_key).expect("every server has it");
         let tactical = Proxy::start(simulator.base_url().trim_start_matches("http://")).await;
-        let side = Self { tenant, integration_id, secret, name, simulator, tactical };
+        let side = Self { tenant, integration_id, secret, api_key, name, simulator, tactical };
         side.connect(fleet).await;
         side.reconcile(fleet).await;
         side
@@ -71,7 +76,7 @@ impl Side {
     }
 
     async fn connect(&self, fleet: &Fleet) {
-        let sealed = connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(key::SYNC));
+        let sealed = connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(self.api_key.as_str()));
         let save = Save {
             tenant: self.tenant,
             instance_url: Some(format!("http://{}", self.tactical.address())),

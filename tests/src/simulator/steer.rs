@@ -85,6 +85,18 @@ impl Control {
         self.0.world().accounts.roles.get(name).cloned().ok_or_else(|| NoSuch::Thing(format!("no role '{name}'")))
     }
 
+    /// Gives the owner of an API key another one in its place.
+    ///
+    /// # Errors
+    /// No such key.
+    pub fn change_key(&self, key: &str, to: &str) -> Done<()> {
+        let mut world = self.0.world();
+        let keys = &mut world.accounts.keys;
+        let known = keys.remove(key).ok_or_else(|| NoSuch::Thing("no such API key".to_owned()))?;
+        keys.insert(to.to_owned(), known);
+        Ok(())
+    }
+
     /// Ends every login session, as an update of the server does.
     pub fn end_sessions(&self) {
         self.0.world().accounts.close_sessions(None);
