@@ -95,6 +95,8 @@ impl Place {
 struct Expected {
     parked: u64,
     queues: Vec<(String, u32)>,
+    /// A queue that does not answer is no empty one.
+    every_queue: bool,
 }
 
 impl Fleet {
@@ -171,8 +173,16 @@ impl Fleet {
     /// If it does not become ready.
     pub async fn add_worker_of(&mut self, program: &'static str, settings: &[(&str, &str)]) -> usize {
         let place = self.begin_worker_of(program, settings);
-        self.workers[place].ready().await;
+        self.worker_ready(place).await;
         place
+    }
+
+    /// Waits until a worker that was begun is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn worker_ready(&mut self, place: usize) {
+        self.workers[place].ready().await;
     }
 
     /// As [`Fleet::add_worker_of`]; it need not become ready.
@@ -318,6 +328,11 @@ impl Fleet {
     /// So many messages may lie in a queue at the end, no more and no fewer.
     pub fn expect_left(&mut self, queue: &str, count: u32) {
         self.expected.queues.push((queue.to_owned(), count));
+    }
+
+    /// The broker is there at the end with every queue: one that does not answer then may hold anything.
+    pub fn expect_every_queue(&mut self) {
+        self.expected.every_queue = true;
     }
 
     /// Every queue that must be empty at the end. Where nobody syncs, the refreshes that alerts ask for may lie.

@@ -168,6 +168,13 @@ impl Process {
         self.child.try_wait().expect("the child is ours")
     }
 
+    /// Whether it runs, be it stopped; one that has ended does not, whether or not anybody has taken its status.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    }
+
     /// It is ended from now on, or told to, or does what ends it.
     pub fn may_end(&mut self) {
         // what happened before was nobody's will
@@ -386,8 +393,10 @@ mod tests {
         assert_eq!(ends("exit 3", false).await.as_deref(), Some("sh ended by itself: exit status: 3"));
         assert_eq!(ends("exit 3", true).await, None);
         let mut killed = shell("exec sleep 600");
+        assert!(killed.is_running());
         assert_eq!(killed.ended_by_itself(), None);
         killed.kill();
+        assert!(!killed.is_running());
         assert_eq!(killed.ended_by_itself(), None);
     }
 

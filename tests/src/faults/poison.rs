@@ -168,6 +168,7 @@ async fn poisoned(ground: Ground) -> (Trial, usize) {
     let builder = Fleet::builder().workers(1).set("MUSTER_RETRY_BASE_MS", RETRY_BASE_MS);
     let mut trial = Trial::start(ground, builder).await;
     let place = begin_poisoned(&mut trial);
+    trial.fleet().worker_ready(place).await;
     let status = trial.fleet().worker(0).terminate(DEADLINE * 2).await;
     assert!(status.success(), "a worker that was told to stop ends well");
     trial.load(20, 100_000);

@@ -100,7 +100,7 @@ impl Trial {
     /// If something does not start.
     pub async fn start(ground: Ground, fleet: Builder) -> Self {
         let receiver = OtlpReceiver::start();
-        let fleet = fleet
+        let mut fleet = fleet
             .logs(ground.logs.clone())
             .unless_set("MUSTER_OTLP_URL", receiver.url())
             .unless_set("MUSTER_OTLP_DELAY_MS", SPANS_DELAY_MS)
@@ -109,6 +109,7 @@ impl Trial {
             .unless_set("MUSTER_GATEWAY_SPOOL_AFTER_MS", SPOOL_AFTER_MS)
             .start()
             .await;
+        fleet.expect_every_queue();
         let gateway = Proxy::start(address(&fleet.gateway_url())).await;
         let url = format!("http://{}", gateway.address());
         let sql = PgPoolOptions::new().max_connections(2).acquire_timeout(DEADLINE);

@@ -88,7 +88,10 @@ async fn check(client: &Client, database_url: &str, expected: &Expected, queues:
     let mut wrong = Vec::new();
     for (queue, depth) in left(client, queues).await {
         let wanted = expected.queues.iter().rev().find(|(name, _)| *name == queue).map_or(0, |(_, count)| *count);
-        // no queue: the test's broker is gone, or nothing was ever declared
+        if depth.is_none() && expected.every_queue && client.depth(&queue).await.is_none() {
+            wrong.push(format!("{queue} does not answer"));
+        }
+        // elsewhere the test's broker is gone, or nothing was ever declared
         if depth.is_some_and(|depth| depth != wanted) {
             wrong.push(format!("{queue} holds {} messages, expected {wanted}", depth.unwrap_or_default()));
         }

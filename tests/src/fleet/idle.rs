@@ -44,9 +44,13 @@ impl Fleet {
 }
 
 /// The queues of which a worker has deliveries in hand, as its metrics tell it; what one that is gone held is counted
-/// where it comes back to.
+/// where it comes back to. One that runs and does not answer may hold anything.
 async fn unsettled(worker: &Program) -> Vec<String> {
-    let metrics = worker.metrics().await.unwrap_or_default();
+    let metrics = match worker.metrics().await {
+        Some(metrics) => metrics,
+        None if worker.is_silent() => return vec!["a worker that does not answer".to_owned()],
+        None => return Vec::new(),
+    };
     let of_queues = metrics.lines().filter(|line| line.starts_with(metric::UNSETTLED));
     of_queues.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
 }

@@ -145,6 +145,11 @@ impl Program {
         self.address.as_ref().map(|address| format!("http://{address}/metrics"))
     }
 
+    /// Whether it runs and has told where it listens; whoever has not does no work yet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.address.is_some() && self.process.is_running()
+    }
+
     /// Where its log is kept, if it is.
     pub(super) fn log_file(&self) -> Option<PathBuf> {
         self.process.log_file()
