@@ -39,6 +39,20 @@ async fn look<T, S: Debug>(
     }
 }
 
+/// As [`until`], for what is reported and fails nothing by itself: what was seen last where it has not happened.
+///
+/// # Errors
+/// If it has not happened within `deadline`.
+pub async fn within<T, S>(deadline: Duration, mut probe: impl AsyncFnMut() -> Result<T, S>) -> Result<T, S> {
+    let ends = Instant::now() + deadline;
+    loop {
+        match probe().await {
+            Err(_) if Instant::now() < ends => tokio::time::sleep(STEP).await,
+            seen => return seen,
+        }
+    }
+}
+
 /// Awaits one thing that must come by itself.
 ///
 /// # Panics

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use contract::{DeviceRefresh, Message as _};
 use rand::SeedableRng as _;
@@ -16,15 +15,13 @@ use uuid::Uuid;
 use super::checks;
 use super::facts::{self, Rows};
 use super::{Outcome, Side, Trial};
-use crate::DEADLINE;
 use crate::fleet::{PEPPER, VAULT_KEY};
+use crate::{DEADLINE, within};
 
 /// Webhooks of each server after everything else: whatever was done, the fleet goes on.
 const LAST_WORDS: u64 = 5;
 /// Traces that are looked at.
 const TRACES_MAX: usize = 400;
-/// Between two looks.
-const STEP: Duration = Duration::from_millis(200);
 /// Passwords that are shorter stand in logs by chance.
 const SECRET_CHARS_MIN: usize = 8;
 
@@ -91,13 +88,12 @@ impl Trial {
         }
         for side in &self.sides {
             let facts = side.facts(self.polled_until);
-            // what is lost is reported, and does not end the trial
-            let waiting = async {
-                while !checks::lost(&facts, &self.rows(side).await).is_empty() {
-                    tokio::time::sleep(STEP).await;
-                }
-            };
-            let _ = tokio::time::timeout(DEADLINE * 3, waiting).await;
+            // what is lost is reported below, and does not end the trial
+            let waiting = within(DEADLINE * 3, async || match checks::lost(&facts, &self.rows(side).await) {
+                lost if lost.is_empty() => Ok(()),
+                lost => Err(lost),
+            });
+            let _ = waiting.await;
         }
         // openings are numbered once more after their rows are there
         self.fleet.until_idle().await;
@@ -140,7 +136,7 @@ impl Trial {
         let bystander = facts::rows(&self.sql, self.fleet.connection().tenant).await.expect("the database answers");
         let rows = [self.rows(&self.sides[0]).await, self.rows(&self.sides[1]).await, bystander];
         let retold = checks::retold(&self.changes, &rows.each_ref());
-        outcome.duplicated = retold.len() as u64;
+        outcome.duplicated = checks::doubled(&self.changes) as u64;
         outcome.note("I2", retold);
     }
 
@@ -169,15 +165,11 @@ impl Trial {
                 _ => checks::broken_traces(&spans, &traces),
             }
         };
-        let whole = async {
-            while !looked().await.is_empty() {
-                tokio::time::sleep(STEP).await
-            }
-        };
-        match tokio::time::timeout(DEADLINE, whole).await {
-            Ok(()) => Vec::new(),
-            Err(_) => looked().await,
-        }
+        let whole = within(DEADLINE, async || match looked().await {
+            broken if broken.is_empty() => Ok(()),
+            broken => Err(broken),
+        });
+        whole.await.err().unwrap_or_default()
     }
 
     async fn rows(&self, side: &Side) -> Rows {

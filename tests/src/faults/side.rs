@@ -76,7 +76,8 @@ impl Side {
     }
 
     async fn connect(&self, fleet: &Fleet) {
-        let sealed = connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(self.api_key.as_str()));
+        let sealed =
+            connection::seal(&vault(), self.tenant, secret::API_KEY, &SecretString::from(self.api_key.as_str()));
         let save = Save {
             tenant: self.tenant,
             instance_url: Some(format!("http://{}", self.tactical.address())),

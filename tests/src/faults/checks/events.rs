@@ -15,22 +15,10 @@ pub type Change = (String, Vec<u8>);
 /// `rows`: of all tenants.
 #[must_use]
 pub fn retold(changes: &[Change], rows: &[&Rows]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
-    for (id, body) in changes {
-        if *bodies.entry(id).or_insert(body) != body {
-            wrong.push(format!("the event {id} has two contents"));
-        }
-    }
-    let mut of_alert: BTreeMap<Uuid, Vec<AlertChanged>> = BTreeMap::new();
-    for (id, body) in bodies {
-        match serde_json::from_slice::<CloudEvent<AlertChanged>>(body) {
-            Ok(event) => of_alert.entry(event.data.alert_id).or_default().push(event.data),
-            Err(error) => wrong.push(format!("the event {id} cannot be read: {error}")),
-        }
-    }
+    let (of_alert, mut wrong) = of_alerts(changes);
     for (alert, events) in &of_alert {
         wrong.extend(twice(events).into_iter().map(|why| format!("events of {alert}: {why}")));
+        wrong.extend(contradictions(events).into_iter().map(|why| format!("events of {alert}: {why}")));
     }
     for row in rows.iter().flat_map(|rows| rows.values()) {
         let newest = of_alert.get(&row.alert_id).into_iter().flatten().max_by_key(|event| event.rev);
@@ -53,22 +41,52 @@ pub fn retold(changes: &[Change], rows: &[&Rows]) -> Vec<String> {
     wrong
 }
 
+/// How many changes were told as if they had happened twice, by events of their own.
+#[must_use]
+pub fn doubled(changes: &[Change]) -> usize {
+    of_alerts(changes).0.values().map(|events| twice(events).len()).sum()
+}
+
+/// The events of each alert, each once however often it came; and what is wrong with them by themselves.
+fn of_alerts(changes: &[Change]) -> (BTreeMap<Uuid, Vec<AlertChanged>>, Vec<String>) {
+    let (mut of_alert, mut wrong) = (BTreeMap::<Uuid, Vec<AlertChanged>>::new(), Vec::new());
+    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
+    for (id, body) in changes {
+        if *bodies.entry(id).or_insert(body) != body {
+            wrong.push(format!("the event {id} has two contents"));
+        }
+    }
+    for (id, body) in bodies {
+        match serde_json::from_slice::<CloudEvent<AlertChanged>>(body) {
+            Ok(event) => of_alert.entry(event.data.alert_id).or_default().push(event.data),
+            Err(error) => wrong.push(format!("the event {id} cannot be read: {error}")),
+        }
+    }
+    (of_alert, wrong)
+}
+
 /// What is said twice of one alert.
 fn twice(events: &[AlertChanged]) -> Vec<String> {
-    let mut wrong = Vec::new();
     let mut changes = BTreeSet::new();
+    let again = events.iter().filter(|event| !changes.insert((event.rev, event.transition)));
+    let mut wrong: Vec<String> =
+        again.map(|event| format!("two ids for {} at {}", event.transition.as_str(), event.rev)).collect();
+    let opened: BTreeSet<i64> =
+        events.iter().filter(|event| event.transition == Transition::Opened).map(|event| event.rev).collect();
+    if opened.len() > 1 {
+        wrong.push(format!("opened {} times", opened.len()));
+    }
+    wrong
+}
+
+/// What cannot be true of one alert at once.
+fn contradictions(events: &[AlertChanged]) -> Vec<String> {
     let mut states: BTreeMap<i64, &str> = BTreeMap::new();
+    let mut wrong = Vec::new();
     for event in events {
-        if !changes.insert((event.rev, event.transition)) {
-            wrong.push(format!("two ids for {} at {}", event.transition.as_str(), event.rev));
-        }
         if states.insert(event.rev, &event.status).is_some_and(|state| state != event.status) {
             wrong.push(format!("two states at {}", event.rev));
         }
-    }
-    let opened = events.iter().filter(|event| event.transition == Transition::Opened).count();
-    if opened > 1 {
-        wrong.push(format!("opened {opened} times"));
     }
     wrong
 }

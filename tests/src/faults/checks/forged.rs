@@ -255,6 +255,18 @@ fn events_that_contradict_themselves_or_the_rows_are_found() {
 }
 
 #[test]
+fn a_change_that_is_told_twice_is_counted_and_a_redelivery_is_not() {
+    let [one, opened, resolved] = told();
+    let all = [one.clone(), opened, resolved.clone(), one];
+    assert_eq!(doubled(&all), 0);
+    let again = |rev, transition| sent(AlertChanged { rev, transition, ..changes()[0].clone() }, "d");
+    for change in [again(1, Transition::Opened), again(0, Transition::Opened)] {
+        assert_eq!(doubled(&[&all[..], &[change]].concat()), 1);
+    }
+    assert_eq!(doubled(&[&all[..], &[again(3, Transition::Updated)]].concat()), 0);
+}
+
+#[test]
 fn an_event_that_is_lost_is_found_whatever_was_told_later() {
     let (_, rows) = sound();
     let [one, opened, resolved] = told();

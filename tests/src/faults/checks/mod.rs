@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 
 use super::facts::{Answered, Fact, Facts, Rows, Seen};
 
-pub use events::{Change, retold};
+pub use events::{Change, doubled, retold};
 pub use traces::{accepted, broken_traces, touched};
 
 /// Between the clocks that stamp a webhook when it comes and when it is answered.
