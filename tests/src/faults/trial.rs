@@ -169,8 +169,8 @@ impl Trial {
         self.fleet.expect_parked(count);
     }
 
-    /// The gateway itself is harmed: whom it refuses, or does not answer, is told by Tactical's next poll. Elsewhere a webhook that was
-    /// not answered 2xx breaks I1, whatever is away behind the gateway.
+    /// The gateway itself is harmed: it may refuse webhooks, and Tactical's next poll tells what they said. Elsewhere a
+    /// webhook that was not answered 2xx breaks I1, whatever is away behind the gateway.
     pub fn may_refuse(&mut self) {
         self.may_refuse = true;
     }
@@ -248,8 +248,8 @@ impl Trial {
         request.body(body).send().await.ok().map(|answer| answer.status().as_u16())
     }
 
-    /// Notes that the fault has ended, or nothing more of it is done. A case that waits for more than [`Trial::healed`] does calls this first,
-    /// so that its wait is part of the recovery.
+    /// Notes that the fault has ended, or that nothing more of it is done. A case that waits for more than
+    /// [`Trial::healed`] does calls this first, so that its wait is part of the recovery.
     pub fn fault_ended(&mut self) {
         self.fault_ended = Some(Instant::now());
     }

@@ -1,7 +1,7 @@
 //! The invariants of the suite, each a function of data alone, so that forged data can show that it fails.
 //!
-//! I1 [`refused`], [`lost`], [`unsaid`], [`miscounted`] · I2 [`retold`] · I3 [`untrue`] · I4 is the fleet's end · I5 is compared by the program ·
-//! I6 [`foreign`] · I7 [`told_secrets`] · I8 [`broken_traces`].
+//! I1 [`refused`], [`lost`], [`unsaid`], [`miscounted`] · I2 [`retold`] · I3 [`untrue`] · I4 is the fleet's end · I5 is
+//! compared by the program · I6 [`foreign`] · I7 [`told_secrets`] · I8 [`broken_traces`].
 
 mod events;
 #[cfg(test)]
