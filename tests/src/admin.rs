@@ -1,6 +1,7 @@
-//! RabbitMQ's management API, as far as tests need it: vhosts and connections. Never its statistics, which lag seconds
-//! behind; counts are asked for over AMQP ([`crate::amqp`]).
+//! RabbitMQ's management API, as far as tests need it: vhosts and connections. Its statistics lag seconds behind: counts are
+//! asked for over AMQP ([`crate::amqp`]), but for the one that AMQP does not tell, that of dead letters under way.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -8,6 +9,10 @@ use serde_json::{Value, json};
 
 /// The longest wait for an answer; deleting a vhost with many queues takes seconds on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A quorum queue tells its figures every 5 s, and they are gathered every 5 s.
+const STATISTICS_DEADLINE: Duration = Duration::from_secs(60);
+/// Figures that were gathered so often since a look began were told after it.
+const TURNS: u32 = 2;
 
 /// The API at one base URL, which holds user and password: `http://guest:guest@127.0.0.1:15672`.
 #[derive(Debug, Clone)]
@@ -95,6 +100,33 @@ impl Admin {
         closed
     }
 
+    /// The queues of a vhost that hold dead letters which their target has not taken yet, with how many: of now or later, for
+    /// it waits until the statistics were gathered anew, some ten seconds.
+    ///
+    /// # Panics
+    /// When the API is away, or gathers none.
+    pub async fn dead_letters(&self, vhost: &str) -> Vec<(String, u64)> {
+        let mut turns: BTreeMap<String, (u64, u32)> = BTreeMap::new();
+        crate::until(STATISTICS_DEADLINE, async || {
+            let queues = self.call(Method::GET, &format!("queues/{vhost}?columns={COLUMNS}"), None).await;
+            let queues: Vec<_> = queues.as_array().into_iter().flatten().filter(|it| it["type"] == "quorum").collect();
+            for queue in &queues {
+                // what a queue's process has done grows with every figure that it tells
+                let done = queue["reductions"].as_u64().unwrap_or_default();
+                let turn = turns.entry(text(&queue["name"])).or_insert((done, 0));
+                if turn.0 != done {
+                    *turn = (done, turn.1 + 1);
+                }
+            }
+            if turns.values().any(|(_, turn)| *turn < TURNS) {
+                return Err("the statistics are old");
+            }
+            let dead = queues.iter().map(|it| (text(&it["name"]), it["messages_dlx"].as_u64().unwrap_or_default()));
+            Ok(dead.filter(|(_, count)| *count > 0).collect())
+        })
+        .await
+    }
+
     /// One request; an answer without a body is `null`. A thing to delete that is gone is no failure.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let mut request = self.client.request(method.clone(), format!("{}/api/{path}", self.base));
@@ -108,4 +140,11 @@ impl Admin {
         assert!(status.is_success() || is_gone, "{method} {path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
+}
+
+/// What is asked for of queues.
+const COLUMNS: &str = "name,type,reductions,messages_dlx";
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

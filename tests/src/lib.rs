@@ -7,6 +7,7 @@ mod account;
 pub mod admin;
 pub mod amqp;
 pub mod clock_shim;
+mod disk;
 pub mod faults;
 pub mod figures;
 pub mod fleet;

@@ -1,6 +1,5 @@
 //! A PostgreSQL server of a test's own, for what a shared one cannot bear: a crash, a stop, a failover, no connections left.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr as _;
@@ -11,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 
 use crate::account::{self, Account};
+use crate::disk::SmallDisk;
 use crate::process::Process;
 use crate::{Proxy, until};
 
@@ -36,39 +36,6 @@ pub struct PrivatePostgres {
     settings: Vec<String>,
     disk: Option<SmallDisk>,
     folder: TempDir,
-}
-
-/// A file system of its own, which can be filled without harm to others.
-#[derive(Debug)]
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Mounts it on a folder.
-    fn mount(path: PathBuf, mib: u32) -> Self {
-        std::fs::create_dir(&path).expect("the folder above is new and ours");
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status();
-        let is_mounted = mounted.is_ok_and(|status| status.success());
-        assert!(is_mounted, "NOT PLAYED: a small disk must be mounted on {}, which takes root", path.display());
-        Self(path)
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    fn fill(&self) {
-        let mut filler = std::fs::File::create(self.filler()).expect("an empty file fits");
-        let piece = vec![1; 4096];
-        while filler.write_all(&piece).is_ok() {}
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // one that is left says so by itself: its folder cannot be removed
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }
 
 /// One server's process with its data.
@@ -158,9 +125,9 @@ impl PrivatePostgres {
         let account = Account::owning("postgres", folder.path());
         let disk = disk_mib.map(|mib| SmallDisk::mount(folder.path().join("disk"), mib));
         if let (Some(disk), Some(account)) = (&disk, account) {
-            account.own(&disk.0);
+            account.own(disk.path());
         }
-        let data = disk.as_ref().map_or(folder.path(), |disk| &disk.0).join("server");
+        let data = disk.as_ref().map_or(folder.path(), SmallDisk::path).join("server");
         let [port] = account::free_ports();
         let server = Node { process: None, data, port };
         let (door, url) = Proxy::before(&format!("postgres://{ROLE}:{}@{}", password(), server.address())).await;
@@ -242,7 +209,7 @@ impl PrivatePostgres {
     /// If it does not come up.
     pub async fn empty_disk(&mut self) {
         let disk = self.disk.as_ref().expect("it has one, it was filled");
-        std::fs::remove_file(disk.filler()).expect("it was filled");
+        disk.empty();
         until(START_DEADLINE, async || {
             if self.server.process.as_mut().is_none_or(|process| process.ended().is_some()) {
                 let process = self.begin(&self.server);

@@ -1,5 +1,7 @@
 //! A RabbitMQ node of a test's own, for what a shared one cannot bear: a crash, a stop, an alarm.
 
+mod disk;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::account::{self, Account};
 use crate::amqp::Client;
+use crate::disk::SmallDisk;
 use crate::process::Process;
 use crate::until;
 
@@ -18,6 +21,8 @@ const START_DEADLINE: Duration = Duration::from_secs(90);
 /// A quorum queue of RabbitMQ 3.10 is not crash-safe in its first second, and a test may have declared one just now.
 const SETTLE: Duration = Duration::from_millis(1_100);
 
+/// Where a node keeps everything, below its folder.
+const DATA: &str = "mnesia";
 /// A node with the default vhost and nothing else; its processes end with the handle.
 #[derive(Debug)]
 pub struct PrivateBroker {
@@ -27,6 +32,7 @@ pub struct PrivateBroker {
     client: Client,
     ports: Ports,
     user: Option<Account>,
+    disk: Option<SmallDisk>,
     folder: TempDir,
 }
 
@@ -43,7 +49,15 @@ impl PrivateBroker {
     /// # Panics
     /// If RabbitMQ is not installed or does not come up.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(&[], None).await
+    }
+
+    /// As [`PrivateBroker::start`], with all that it keeps on a disk of so many MiB that [`PrivateBroker::fill_disk`] fills.
+    ///
+    /// # Panics
+    /// As [`PrivateBroker::start`], and where the tests are not root.
+    pub async fn start_on_disk(mib: u32) -> Self {
+        Self::start_with(&[], Some(mib)).await
     }
 
     /// As [`PrivateBroker::start`], with every feature flag off, as after the upgrade of an old node.
@@ -51,13 +65,17 @@ impl PrivateBroker {
     /// # Panics
     /// As [`PrivateBroker::start`].
     pub async fn start_without_feature_flags() -> Self {
-        Self::start_with(&[("RABBITMQ_FEATURE_FLAGS", "")]).await
+        Self::start_with(&[("RABBITMQ_FEATURE_FLAGS", "")], None).await
     }
 
-    async fn start_with(environment: &[(&str, &str)]) -> Self {
+    async fn start_with(environment: &[(&str, &str)], disk_mib: Option<u32>) -> Self {
         assert!(Path::new(BIN).join("rabbitmq-server").is_file(), "RabbitMQ is not installed: run `./dev setup`");
         let folder = tempfile::Builder::new().prefix("muster-rabbit-").tempdir().expect("a temporary folder");
         let user = Account::owning("rabbitmq", folder.path());
+        let disk = disk_mib.map(|mib| SmallDisk::mount(folder.path().join(DATA), mib));
+        if let (Some(disk), Some(user)) = (&disk, user) {
+            user.own(disk.path());
+        }
         let [amqp, distribution, epmd] = account::free_ports();
         let ports = Ports { amqp, distribution, epmd };
         write(folder.path(), ports, user);
@@ -65,7 +83,7 @@ impl PrivateBroker {
         let mut epmd = command("epmd", folder.path(), ports, user);
         epmd.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
         let epmd = Process::spawn("epmd", epmd);
-        let mut broker = Self { node: None, _epmd: epmd, client, ports, user, folder };
+        let mut broker = Self { node: None, _epmd: epmd, client, ports, user, disk, folder };
         broker.begin(environment).await;
         broker
     }
@@ -93,6 +111,11 @@ impl PrivateBroker {
     /// `kill -9`, once every queue is old enough to survive it.
     pub async fn kill(&mut self) {
         tokio::time::sleep(SETTLE).await;
+        self.kill_at_once();
+    }
+
+    /// `kill -9`, whatever was declared just now: it may come back without a leader.
+    pub fn kill_at_once(&mut self) {
         self.node = None;
     }
 
@@ -170,6 +193,15 @@ impl PrivateBroker {
         self.control(&["delete_queue", queue]).await;
     }
 
+    /// The queues that hold dead letters which their target has not taken yet, with how many, as the node tells it: `[]` where
+    /// there are none. No depth counts them. A queue that does not answer stands there, too.
+    ///
+    /// # Panics
+    /// If the node does not obey.
+    pub async fn dead_letters(&self) -> String {
+        self.control(&["eval", DEAD_LETTERS]).await.join(" ")
+    }
+
     /// Switches every feature flag on.
     ///
     /// # Panics
@@ -196,18 +228,32 @@ impl PrivateBroker {
         self.folder.path()
     }
 
-    async fn control(&self, arguments: &[&str]) {
+    /// What the node said.
+    async fn control(&self, arguments: &[&str]) -> Vec<String> {
         let mut command = self.command(&format!("{BIN}/rabbitmqctl"));
         command.args(["-n", NODE]).args(arguments);
         let mut control = Process::spawn("rabbitmqctl", command);
-        let status = until(START_DEADLINE, async || control.ended().ok_or("rabbitmqctl still runs")).await;
+        let running = format!("rabbitmqctl {arguments:?} still runs");
+        let status = until(START_DEADLINE, async || control.ended().ok_or(&running)).await;
         assert!(status.success(), "rabbitmqctl {arguments:?}: {:#?}", control.log());
+        control.log()
     }
 
     fn command(&self, program: &str) -> Command {
         command(program, self.folder.path(), self.ports, self.user)
     }
 }
+
+/// Asks the leader of every quorum queue.
+const DEAD_LETTERS: &str = "
+    Count = fun(Q) ->
+        case ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:overview/1) of
+            {ok, {_, #{num_discarded := Lying, num_discard_checked_out := Sent}}, _} -> Lying + Sent;
+            Other -> Other
+        end
+    end,
+    [{element(4, amqqueue:get_name(Q)), N} || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
+                                              N <- [Count(Q)], N =/= 0].";
 
 /// Names are registered with the node's own epmd, so that all nodes may have the same.
 const NODE: &str = "muster-private@localhost";
@@ -240,7 +286,7 @@ fn command(program: &str, folder: &Path, ports: Ports, user: Option<Account>) ->
     command.env_clear().current_dir(folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     for (name, file) in [
         ("HOME", ""),
-        ("RABBITMQ_MNESIA_BASE", "mnesia"),
+        ("RABBITMQ_MNESIA_BASE", DATA),
         ("RABBITMQ_LOG_BASE", "log"),
         ("RABBITMQ_CONFIG_FILE", "rabbitmq.conf"),
         ("RABBITMQ_CONF_ENV_FILE", "rabbitmq-env.conf"),
@@ -264,8 +310,35 @@ fn command(program: &str, folder: &Path, ports: Ports, user: Option<Account>) ->
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::{AMQPValue, FieldTable};
+
     use super::*;
     use crate::DEADLINE;
+
+    #[tokio::test]
+    async fn dead_letters_that_no_target_takes_are_told() {
+        let broker = PrivateBroker::start().await;
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let mut arguments = FieldTable::default();
+        for (name, value) in [
+            ("x-queue-type", text("quorum")),
+            ("x-dead-letter-exchange", text("nowhere")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+            ("x-message-ttl", AMQPValue::LongInt(1)),
+        ] {
+            arguments.insert(name.into(), value);
+        }
+        broker.client().declare_queue("pending", arguments).await;
+        assert_eq!(broker.dead_letters().await, "[]");
+        assert!(broker.client().publish("", "pending", lapin::BasicProperties::default(), b"dead").await);
+        until(DEADLINE, async || match broker.dead_letters().await {
+            told if told == "[{<<\"pending\">>,1}]" => Ok(()),
+            told => Err(told),
+        })
+        .await;
+        assert_eq!(broker.client().depth("pending").await, Some(0), "which its depth does not tell");
+    }
 
     #[tokio::test]
     async fn a_killed_node_comes_back_with_what_it_had_and_leaves_nothing_behind() {

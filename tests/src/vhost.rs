@@ -48,6 +48,14 @@ impl Vhost {
         })
         .await;
     }
+
+    /// See [`Admin::dead_letters`].
+    ///
+    /// # Panics
+    /// As there.
+    pub async fn dead_letters(&self) -> Vec<(String, u64)> {
+        self.admin.dead_letters(&self.name).await
+    }
 }
 
 /// The defaults, but for two: nobody kills the shared server, so a new queue needs no second to settle, and the ladder

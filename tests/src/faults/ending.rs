@@ -142,6 +142,13 @@ impl Trial {
 
     /// I4, as far as it is more than empty queues.
     async fn parked(&self, outcome: &mut Outcome) {
+        self.fleet.until_nothing_is_due_later().await;
+        // the shared broker tells it late, which every day has no time for
+        if self.ground.pick(false, true) || self.fleet.has_own_broker() {
+            let left = self.fleet.dead_letters_left().await;
+            outcome
+                .note("I4", left.map(|left| format!("dead letters are still under way: {left}")).into_iter().collect());
+        }
         outcome.note("I4", outbox(&self.sql).await);
         let count = store::parked::count(&self.fleet.store()).await.expect("the database answers");
         if count != self.parked {

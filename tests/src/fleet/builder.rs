@@ -19,6 +19,7 @@ pub struct Builder {
     pub(super) without_gateway: bool,
     pub(super) gateway_socket: Option<TcpListener>,
     pub(super) private_broker: bool,
+    pub(super) broker_disk_mib: Option<u32>,
     pub(super) private_postgres: Option<Vec<String>>,
     pub(super) private_disk_mib: Option<u32>,
     pub(super) proxies: bool,
@@ -63,6 +64,13 @@ impl Builder {
     #[must_use]
     pub fn private_broker(mut self) -> Self {
         self.private_broker = true;
+        self
+    }
+
+    /// That node on a small disk, which the test may fill; takes root.
+    #[must_use]
+    pub fn broker_disk(mut self, mib: u32) -> Self {
+        self.broker_disk_mib = Some(mib);
         self
     }
 
@@ -119,8 +127,10 @@ impl Builder {
     /// # Panics
     /// If a program was not built, or does not become ready.
     pub async fn start(self) -> Fleet {
-        let ((database, postgres), place) =
-            tokio::join!(database(self.private_postgres.as_deref(), self.private_disk_mib), place(self.private_broker));
+        let ((database, postgres), place) = tokio::join!(
+            database(self.private_postgres.as_deref(), self.private_disk_mib),
+            place(self.private_broker, self.broker_disk_mib)
+        );
         let connection = programs::connect(&database.store()).await;
         let state = tempfile::tempdir().expect("a temporary folder");
         let (amqp_proxy, amqp_url) = proxied(self.proxies, place.client().url()).await;
@@ -162,11 +172,12 @@ impl Builder {
     }
 }
 
-async fn place(private: bool) -> Place {
-    if private {
-        return Place::Private(Box::new(PrivateBroker::start().await));
+async fn place(private: bool, disk_mib: Option<u32>) -> Place {
+    match (private, disk_mib) {
+        (true, Some(mib)) => Place::Private(Box::new(PrivateBroker::start_on_disk(mib).await)),
+        (true, None) => Place::Private(Box::new(PrivateBroker::start().await)),
+        (false, _) => Place::Shared(Box::new(Vhost::create().await)),
     }
-    Place::Shared(Box::new(Vhost::create().await))
 }
 
 async fn database(private: Option<&[String]>, disk_mib: Option<u32>) -> (TestDatabase, Option<Box<PrivatePostgres>>) {

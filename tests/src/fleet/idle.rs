@@ -1,9 +1,16 @@
 //! When a fleet has nothing left to do.
 
+use std::time::{Duration, Instant};
+
 use telemetry::metric;
 
-use super::{Fleet, Program, ending};
+use super::{Fleet, Place, Program, ending};
 use crate::{DEADLINE, until};
+
+/// A dead letter that its target has not confirmed is sent again by RabbitMQ after three minutes.
+const DEAD_LETTERS_DEADLINE: Duration = Duration::from_secs(200);
+/// Between two looks, each of which costs a second or two.
+const DEAD_LETTERS_APART: Duration = Duration::from_secs(3);
 
 impl Fleet {
     /// Waits until the outbox has nothing due, no queue holds a message and no worker has one in hand.
@@ -21,6 +28,54 @@ impl Fleet {
             Ok::<_, String>(())
         })
         .await;
+    }
+
+    /// Waits until no dead letter is on its way from a queue to its target; what stays under way, if anything does. Where
+    /// there is none, the shared broker takes ten seconds to say so, and a private one two.
+    ///
+    /// # Panics
+    /// If the broker is away.
+    pub async fn dead_letters_left(&self) -> Option<String> {
+        let ends = Instant::now() + DEAD_LETTERS_DEADLINE;
+        loop {
+            let left = match &self.place {
+                Place::Private(broker) => Some(broker.dead_letters().await).filter(|left| left != "[]"),
+                Place::Shared(vhost) => {
+                    Some(vhost.dead_letters().await).filter(|left| !left.is_empty()).map(|left| format!("{left:?}"))
+                }
+            };
+            if left.is_none() || Instant::now() > ends {
+                return left;
+            }
+            tokio::time::sleep(DEAD_LETTERS_APART).await;
+        }
+    }
+
+    /// Waits until nothing waits for its time in the outbox either: a refresh that becomes due while programs stop would be
+    /// left lying. Where nobody syncs that is as it should be.
+    ///
+    /// # Panics
+    /// If something stays there.
+    pub async fn until_nothing_is_due_later(&self) {
+        if self.sync_workers.is_empty() {
+            return;
+        }
+        let mut connection = self.database.connect().await;
+        until(DEADLINE * 3, async || {
+            let count = sqlx::query_scalar::<_, i64>("select count(*) from muster.outbox").fetch_one(&mut connection);
+            match count.await {
+                Ok(0) => Ok(()),
+                other => Err(format!("{other:?} rows wait in the outbox")),
+            }
+        })
+        .await;
+        self.until_idle().await;
+    }
+
+    /// Whether the broker is nobody else's.
+    #[must_use]
+    pub fn has_own_broker(&self) -> bool {
+        matches!(self.place, Place::Private(_))
     }
 
     async fn look(&self) -> Result<(), String> {
