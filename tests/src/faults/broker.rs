@@ -151,7 +151,7 @@ async fn exchange_deleted(ground: Ground) -> Outcome {
     trial.finish().await
 }
 
-fn main_queue() -> String {
+pub(super) fn main_queue() -> String {
     topology::queue(Worker::Alert, Lane::Main)
 }
 
@@ -187,7 +187,7 @@ async fn queue_deleted(ground: Ground) -> Outcome {
 }
 
 /// As `muster park redrive` does.
-async fn send_parked_again(trial: &Trial) {
+pub(super) async fn send_parked_again(trial: &Trial) {
     trial.fleet.until_idle().await;
     let (store, all) = (trial.fleet.store(), Selection::default());
     until(DEADLINE, async || {

@@ -33,6 +33,7 @@ mod clocks;
 mod ending;
 mod facts;
 mod gateway;
+mod leader;
 mod load;
 mod look;
 mod order;
@@ -65,6 +66,7 @@ const GROUPS: &[&[Case]] = &[
     clocks::CASES,
     poison::CASES,
     broker::CASES,
+    leader::CASES,
     postgres::CASES,
     gateway::CASES,
     tactical::CASES,
