@@ -43,6 +43,7 @@ mod report;
 mod run;
 mod side;
 mod soak;
+mod syncs;
 mod tactical;
 mod trial;
 mod versions;
@@ -70,6 +71,7 @@ const GROUPS: &[&[Case]] = &[
     postgres::CASES,
     gateway::CASES,
     tactical::CASES,
+    syncs::CASES,
     versions::CASES,
 ];
 

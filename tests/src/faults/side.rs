@@ -5,7 +5,9 @@ use connection::Connections;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use store::connection::{AuthMode, DeviceSource, Save};
+use store::organization::{self, Patch};
 use store::run::{self, Kind, RunView, State};
+use store::tenant::{self, NewConnection};
 use store::{secret, testing};
 use uuid::Uuid;
 
@@ -90,6 +92,28 @@ impl Side {
         let connections = Connections::new(fleet.store(), vault(), tactical_config());
         let report = connections.test(self.tenant, None, "a trial").await.expect("the database answers");
         assert!(report.is_ok(), "the connection does not work: {report:?}");
+    }
+
+    /// Syncs the clients, and assigns each to a client of the same name.
+    pub(super) async fn map_clients(&self, fleet: &Fleet) {
+        let run_id = self.start_run(fleet, Kind::Clients).await;
+        let run = self.ended(fleet, run_id).await;
+        assert_eq!((run.state, run.error.as_deref()), (State::Completed, None), "tenant {}: its clients", self.name);
+        let store = fleet.store();
+        for mapping in organization::list(&store, self.tenant).await.expect("the database answers") {
+            let new = NewConnection {
+                tenant: self.tenant,
+                client_name: mapping.external_organization_name.clone().expect("Tactical's clients have names"),
+                instance_url: None,
+                digest: None,
+                grace: std::time::Duration::ZERO,
+            };
+            let client = tenant::connect(&store, &new, "a trial").await.expect("a client can be made").client_id;
+            let patch = Patch { client_id: Some(Some(client)), ..Patch::default() };
+            let by = testing::entry("test");
+            let patched = organization::patch(&store, self.tenant, mapping.mapping_id, patch, &by).await;
+            assert!(patched.expect("the database answers").is_some(), "the mapping exists");
+        }
     }
 
     /// Asks for a run; the one that is open already where there is one.
