@@ -39,6 +39,7 @@ everyday! {
     a_tactical_that_answers_503_costs_nothing_but_time => "tactical-5xx",
     a_tactical_that_answers_with_html_resolves_nothing => "tactical-html",
     a_role_that_is_narrowed_resolves_nothing => "tactical-role-narrowed",
+    events_go_on_once_their_deleted_exchange_is_bound_again => "broker-events-exchange-deleted",
     an_old_worker_beside_a_new_one_costs_no_message_and_no_attempt => "version-old-and-new",
     a_kind_that_nobody_knows_waits_for_one_who_does => "version-unknown-waits",
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use tokio::sync::Mutex;
 
 use crate::until::DEADLINE;
@@ -105,6 +105,15 @@ impl Client {
         // closed by the next look at the latest; an open channel is only memory
         let _ = channel.close(200, "looked".into()).await;
         Some(asked.message_count())
+    }
+
+    /// Whether there is an exchange of that name.
+    pub async fn has_exchange(&self, exchange: &str) -> bool {
+        let Ok(channel) = self.try_channel().await else { return false };
+        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        // the type is not compared
+        let asked = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, passive, FieldTable::default());
+        asked.await.is_ok()
     }
 
     /// Publishes and waits for the confirm; whether the broker took it.

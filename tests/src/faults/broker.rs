@@ -10,8 +10,8 @@ use store::testing;
 
 use super::{Case, Ground, Outcome, Side, Trial};
 use crate::fleet::Builder;
-use crate::proxy::Fault;
-use crate::{DEADLINE, Fleet, PrivateBroker, until};
+use crate::proxy::{Fault, Link};
+use crate::{DEADLINE, Fleet, PrivateBroker, Proxy, until};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("broker-killed", "kill -9 of RabbitMQ, later than a second after the last declare", |ground| {
@@ -43,6 +43,19 @@ pub(super) const CASES: &[Case] = &[
         "a work queue gets nothing any more; what was parked is sent again",
         |ground| Box::pin(binding_missing(ground)),
     ),
+    Case::new("broker-disk-full", "no byte is left on the disk of RabbitMQ (takes root: a small tmpfs)", |ground| {
+        Box::pin(disk_full(ground))
+    }),
+    Case::new(
+        "broker-half-open-forever",
+        "connections to RabbitMQ fall silent and never end; new ones work",
+        |ground| Box::pin(half_open_forever(ground)),
+    )
+    .recovers_within_s(2 * NOTICED_S + 15),
+    Case::new("broker-events-exchange-deleted", "the exchange of events is deleted; readers bind again", |ground| {
+        Box::pin(events_exchange_deleted(ground))
+    })
+    .everyday(),
 ];
 
 /// Webhooks in a second.
@@ -51,6 +64,13 @@ pub(super) const RATE: u32 = 40;
 pub(super) const ENDLESS: u64 = 100_000;
 /// Before the fault.
 pub(super) const BEFORE: usize = 100;
+/// Two heartbeats: a silence that nobody ends is noticed after them. First by the program, which connects anew; then by the
+/// broker, which gives to others what it had sent over the silent connection.
+const NOTICED_S: u64 = 20;
+/// Of what a proxy carries at once.
+const PIECE_BYTES_MAX: u64 = 16 << 10;
+/// Of a disk that gets full: what a node writes in a minute and more.
+const DISK_MIB: u32 = 256;
 /// The gateway's own default: the harness's is longer.
 const SPOOL_AFTER_MS: u32 = 100;
 
@@ -230,5 +250,85 @@ async fn binding_missing(ground: Ground) -> Outcome {
     .await;
     send_parked_again(&trial).await;
     trial.healed().await;
+    trial.finish().await
+}
+
+/// The gateway goes on by its spool. What the node makes of it is its own affair: it blocks, or its queues die, and then
+/// it must be started anew once there is room.
+async fn disk_full(ground: Ground) -> Outcome {
+    let full = Duration::from_secs(ground.pick(4, 20));
+    let mut trial = under_load(ground, fleet().private_broker().broker_disk(DISK_MIB)).await;
+    trial.fleet().broker().fill_disk();
+    let before = trial.taken();
+    meanwhile(&trial, full).await;
+    assert!(!trial.fleet().broker().has_room(), "the disk was never full");
+    assert!(trial.taken() - before >= RATE as usize, "the gateway takes nothing: {:?}", trial.refusals());
+    trial.fleet().broker().empty_disk().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// Nothing ends the silence of these connections, so recovery begins with it.
+async fn half_open_forever(ground: Ground) -> Outcome {
+    let rounds = ground.pick(1, 3);
+    let mut trial = under_load(ground, fleet().proxies()).await;
+    for _ in 0..rounds {
+        let silent = silence(trial.fleet().amqp_proxy());
+        trial.healed().await;
+        // a worker that is alone with the work may have taken all of it
+        trial.under_way_more(BEFORE).await;
+        trial.healed().await;
+        silent.is_still_silent();
+    }
+    trial.finish().await
+}
+
+/// Connections that nothing comes back on any more, and how many bytes did before.
+pub(super) struct Silent(Vec<(Link, u64)>);
+
+/// From now on nothing comes back on the connections that there are, not even an end; new ones work.
+pub(super) fn silence(proxy: &Proxy) -> Silent {
+    let links = proxy.links().into_iter().filter(|link| !link.is_over());
+    let silent: Vec<_> = links
+        .map(|link| {
+            link.set(Fault::HALF_OPEN);
+            let bytes = link.to_client_bytes();
+            (link, bytes)
+        })
+        .collect();
+    assert!(!silent.is_empty(), "there is no connection");
+    Silent(silent)
+}
+
+impl Silent {
+    /// Fails where any of them has ended, or a byte came back; a piece that was under way may have.
+    pub(super) fn is_still_silent(&self) {
+        for (link, bytes) in &self.0 {
+            assert!(!link.is_over(), "a connection has ended that never should");
+            let more = link.to_client_bytes() - bytes;
+            assert!(more <= PIECE_BYTES_MAX, "{more} bytes came back on a silent connection");
+        }
+    }
+}
+
+/// What is published between the end of the bindings and new ones reaches nobody, and is not kept: that is the contract.
+async fn events_exchange_deleted(ground: Ground) -> Outcome {
+    let rounds = ground.pick(1, 5);
+    let mut trial = under_load(ground, fleet()).await;
+    for _ in 0..rounds {
+        let channel = trial.fleet().amqp().try_channel().await.expect("the broker is there");
+        let deleted = channel.exchange_delete(topology::EVENTS.into(), ExchangeDeleteOptions::default()).await;
+        deleted.expect("the exchange can be deleted");
+        let client = trial.fleet.amqp();
+        until(DEADLINE, async || match client.has_exchange(topology::EVENTS).await {
+            true => Ok(()),
+            false => Err("nobody has declared it"),
+        })
+        .await;
+        trial.until_rows(BEFORE as i64 / 10).await;
+        trial.bind_events_again().await;
+        trial.under_way_more(BEFORE).await;
+        trial.healed().await;
+    }
     trial.finish().await
 }

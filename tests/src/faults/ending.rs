@@ -135,7 +135,7 @@ impl Trial {
         self.keep_events().await;
         let bystander = facts::rows(&self.sql, self.fleet.connection().tenant).await.expect("the database answers");
         let rows = [self.rows(&self.sides[0]).await, self.rows(&self.sides[1]).await, bystander];
-        let retold = checks::retold(&self.changes, &rows.each_ref());
+        let retold = checks::retold(&self.changes, &rows.each_ref(), &self.untold);
         outcome.duplicated = checks::doubled(&self.changes) as u64;
         outcome.note("I2", retold);
     }

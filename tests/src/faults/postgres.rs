@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio_util::sync::CancellationToken;
 
-use super::broker::{BEFORE, ENDLESS, RATE, meanwhile, under_load};
+use super::broker::{BEFORE, ENDLESS, RATE, meanwhile, silence, under_load};
 use super::workers::until_telling;
 use super::{Case, Ground, Outcome, Trial};
 use crate::fleet::Builder;
@@ -48,8 +48,16 @@ pub(super) const CASES: &[Case] = &[
     Case::new("postgres-half-open", "nothing comes back from Postgres any more, not even an end", |ground| {
         Box::pin(half_open(ground))
     }),
+    Case::new(
+        "postgres-half-open-forever",
+        "connections to Postgres fall silent and never end; new ones work",
+        |ground| Box::pin(half_open_forever(ground)),
+    )
+    .recovers_within_s(NOTICED_S + 15),
 ];
 
+/// A statement's own timeout, and the client's patience beyond it, twice: for the statement and for what is said next.
+const NOTICED_S: u64 = 30;
 /// What the programs of a fleet call themselves to Postgres.
 const OURS: &str = "application_name in ('alert-worker', 'ingest-gateway')";
 
@@ -275,5 +283,19 @@ async fn half_open(ground: Ground) -> Outcome {
     trial.fleet().database_proxy().reset();
     trial.fleet().database_proxy().set(Fault::NONE);
     trial.healed().await;
+    trial.finish().await
+}
+
+/// Nothing ends the silence of these connections, so recovery begins with it.
+async fn half_open_forever(ground: Ground) -> Outcome {
+    let rounds = ground.pick(1, 3);
+    let mut trial = under_load(ground, fleet().proxies()).await;
+    for _ in 0..rounds {
+        let silent = silence(trial.fleet().database_proxy());
+        trial.healed().await;
+        trial.under_way_more(BEFORE).await;
+        trial.healed().await;
+        silent.is_still_silent();
+    }
     trial.finish().await
 }

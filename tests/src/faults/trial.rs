@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use contract::topology;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use uuid::Uuid;
 
 use super::checks::Change;
 use super::load::Load;
@@ -51,6 +52,8 @@ pub struct Trial {
     pub(super) are_traces_checked: bool,
     /// Events that were taken before the end.
     pub(super) changes: Vec<Change>,
+    /// The revisions up to which alerts may not have been told.
+    pub(super) untold: BTreeMap<Uuid, i64>,
     pub(super) parked: u64,
 }
 
@@ -136,6 +139,7 @@ impl Trial {
             spans_lost_until_ns: 0,
             are_traces_checked: true,
             changes: Vec::new(),
+            untold: BTreeMap::new(),
             parked: 0,
         }
     }
@@ -192,6 +196,18 @@ impl Trial {
     pub async fn keep_events(&mut self) {
         let came = self.fleet.amqp().get_all(EVENTS).await;
         self.changes.extend(came.into_iter().map(|got| (got.message_id(), got.body)));
+    }
+
+    /// Binds the trial's own queue of events after its exchange was deleted. What was told until now need not have come.
+    ///
+    /// # Panics
+    /// If there is no such exchange, or the database does not answer.
+    pub async fn bind_events_again(&mut self) {
+        self.fleet.amqp().bind_queue(EVENTS, topology::EVENTS, "rmm.alert.#").await;
+        for side in &self.sides {
+            let rows = side.rows(&self.sql).await.expect("the database answers");
+            self.untold.extend(rows.values().map(|row| (row.alert_id, row.rev())));
+        }
     }
 
     /// Of webhooks that were answered until now spans, or what spans tell of, may be lost by other hands than

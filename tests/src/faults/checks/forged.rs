@@ -231,7 +231,7 @@ fn told() -> [Change; 3] {
 fn sound_events_have_no_findings_however_often_they_come() {
     let (_, rows) = sound();
     let [one, opened, resolved] = told();
-    assert_eq!(retold(&[resolved.clone(), one.clone(), resolved, opened, one], &[&rows]), Vec::<String>::new());
+    assert_eq!(retold(&[resolved.clone(), one.clone(), resolved, opened, one], &[&rows], &BTreeMap::new()), Vec::<String>::new());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn events_that_contradict_themselves_or_the_rows_are_found() {
         let mut forged = one.clone();
         change(&mut forged);
         let all: Vec<Change> = told().into_iter().chain([sent(forged, id)]).collect();
-        retold(&all, &[&rows])
+        retold(&all, &[&rows], &BTreeMap::new())
     };
     assert_eq!(forged(&|change| change.severity = "minor".to_owned(), "a"), ["the event a has two contents"]);
     assert!(forged(&|_| (), "d")[0].contains("two ids for opened at 1"));
@@ -251,7 +251,21 @@ fn events_that_contradict_themselves_or_the_rows_are_found() {
         forged(&|change| (change.rev, change.transition) = (3, Transition::Updated), "d")[0].contains("newest event")
     );
     assert!(forged(&|change| change.alert_id = Uuid::max(), "d")[0].contains("is no row"));
-    assert!(retold(&[("a".to_owned(), b"{}".to_vec())], &[])[0].contains("cannot be read"));
+    assert!(retold(&[("a".to_owned(), b"{}".to_vec())], &[], &BTreeMap::new())[0].contains("cannot be read"));
+}
+
+#[test]
+fn what_nobody_need_have_been_told_may_lack_events_up_to_that_revision_only() {
+    let (_, rows) = sound();
+    let [one, opened, resolved] = told();
+    let untold = |rev| BTreeMap::from([(changes()[2].alert_id, rev)]);
+    for told in [vec![one.clone()], vec![one.clone(), opened.clone()], vec![one.clone(), resolved.clone()]] {
+        assert_eq!(retold(&told, &[&rows], &untold(2)), Vec::<String>::new());
+    }
+    assert!(retold(&[one.clone()], &[&rows], &untold(1))[0].contains("no event told of"));
+    assert_eq!(retold(&[one.clone(), resolved], &[&rows], &untold(1)), Vec::<String>::new());
+    let newer = sent(AlertChanged { rev: 3, ..changes()[2].clone() }, "d");
+    assert!(retold(&[one, newer], &[&rows], &untold(2))[0].contains("newest event"));
 }
 
 #[test]
