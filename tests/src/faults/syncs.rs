@@ -165,7 +165,7 @@ async fn differences(trial: &Trial, side: &Side) -> Vec<String> {
     let devices = "select concat_ws(' ', a.rmm_device_id, a.name, a.rmm_organization_id, g.missing_since)
                    from assets a left join muster.agent g on g.tenant = a.tenant and g.asset_id = a.asset_id
                    where a.tenant = $1 order by 1";
-    let programs = "select concat_ws('|', g.agent_id, c.normalized_name, c.publisher, v.version)
+    let programs = "select distinct concat_ws('|', g.agent_id, c.normalized_name, v.version)
                     from muster.software_version v join software_catalog c using (tenant, software_id)
                     join muster.agent g using (tenant, asset_id) where tenant = $1 order by 1";
     let (mut wrong, control) = (Vec::new(), side.control());
@@ -173,11 +173,8 @@ async fn differences(trial: &Trial, side: &Side) -> Vec<String> {
     let true_devices = agents.iter().map(|it| format!("{} {} {}", it.agent_id, it.hostname, it.client.0));
     let true_programs = agents.iter().flat_map(|agent| {
         let programs = control.programs(agent.pk).expect("there is such an agent").into_iter();
-        let line = |it: Program| {
-            let (name, publisher) = (it.name.trim().to_lowercase(), it.publisher.trim().to_owned());
-            format!("{}|{name}|{publisher}|{}", agent.agent_id, it.version.trim())
-        };
-        // what an installer has written twice is there once
+        let line = |it: Program| format!("{}|{}|{}", agent.agent_id, it.name.trim().to_lowercase(), it.version.trim());
+        // what an installer has written twice is there once; old agents tell no publisher
         programs.map(line).collect::<BTreeSet<_>>()
     });
     for (what, query, truth) in
