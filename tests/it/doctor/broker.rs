@@ -3,6 +3,7 @@
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use store::testing::TestDatabase;
 use tests::admin::Admin;
 use tests::{DEADLINE, PrivateBroker, Vhost, until};
 
@@ -51,6 +52,22 @@ async fn an_exchange_of_another_type_is_named() {
     declared.await.expect("the name is free");
     let report = ward.only("topology").await;
     report.says("topology", "wrong", "the exchange muster.events differs", "delete exchange name=muster.events");
+}
+
+/// A dead letter that a queue of the doctor's own does not confirm is under way for ever, and 32 of them block their rung.
+#[tokio::test]
+async fn a_look_leaves_no_dead_letter_under_way() {
+    let (database, broker) = (TestDatabase::create().await, PrivateBroker::start().await);
+    broker.client().declare_topology(&broker.config()).await.expect("nothing is in its way");
+    let servers = [("MUSTER_DATABASE_URL", database.url()), ("MUSTER_AMQP_URL", broker.client().url())];
+    for _ in 0..5 {
+        look(&["--only", "topology"], &servers).await.is_well();
+    }
+    until(DEADLINE, async || match broker.dead_letters().await {
+        left if left == "[]" => Ok(()),
+        left => Err(left),
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 //! whoever meets it there or on its way drops it (see [`contract::topology::PROBE`]). In the landing exchange a probe that
 //! had no way is told from one that had by the death that only the latter has died.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
@@ -22,6 +24,8 @@ use crate::topology::QueueDeclaration;
 const DEATH: &str = "x-death";
 /// Milliseconds after which a probe expires.
 const EXPIRATION_MS: &str = "0";
+/// A dead letter that found its way to the scratch queue just before that was unbound is there after so long.
+const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// The queues of `all` that their exchange has no binding for. The exchanges and the queues are there.
 pub(super) async fn unbound(channel: Channel, all: &[QueueDeclaration]) -> lapin::Result<Vec<String>> {
@@ -36,7 +40,7 @@ pub(super) async fn unbound(channel: Channel, all: &[QueueDeclaration]) -> lapin
     let scratch = scratch(&channel).await?;
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let tag = ShortString::from("doctor");
-    let mut back = channel.basic_consume(scratch, tag.clone(), options, FieldTable::default()).await?;
+    let mut back = channel.basic_consume(scratch.clone(), tag.clone(), options, FieldTable::default()).await?;
     for queue in all.iter().filter(|queue| queue.exchange != LANDING) {
         publish(&channel, queue).await?;
     }
@@ -52,13 +56,17 @@ pub(super) async fn unbound(channel: Channel, all: &[QueueDeclaration]) -> lapin
             unbound.push(name);
         }
     }
+    let none = FieldTable::default();
+    channel.queue_unbind(scratch, LANDING.into(), "".into(), none).await?;
+    tokio::time::sleep(UNDER_WAY).await;
     Ok(unbound)
 }
 
-/// A queue of this connection's own behind the landing exchange; it goes with the connection.
+/// A queue of this connection's own behind the landing exchange; it goes with the connection, and not before: dead letters
+/// come here, too, and one that a queue does not confirm before it goes is under way for ever.
 async fn scratch(channel: &Channel) -> lapin::Result<ShortString> {
     let name = ShortString::from(format!("muster.doctor.{}", Uuid::new_v4().simple()));
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
     let none = FieldTable::default();
     channel.queue_bind(name.clone(), LANDING.into(), "".into(), QueueBindOptions::default(), none).await?;
