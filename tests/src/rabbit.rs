@@ -261,6 +261,10 @@ const NODE: &str = "muster-private@localhost";
 /// RabbitMQ's own 512 MiB would be written for hours before anything is let go: what grows could not be told from what fills.
 const WAL_BYTES_MAX: u64 = 16 << 20;
 
+/// After so long a dead letter whose queue did not confirm it is sent again, by the queues that are there then. Three minutes
+/// of RabbitMQ's own, scaled as the ladder is.
+const DEAD_LETTER_MS: u32 = 3_000;
+
 fn write(folder: &Path, ports: Ports, user: Option<Account>) {
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\nvm_memory_high_watermark.relative = 0.9\n\
@@ -301,7 +305,13 @@ fn command(program: &str, folder: &Path, ports: Ports, user: Option<Account>) ->
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
         .env("ERL_EPMD_PORT", ports.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1");
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            format!(
+                "-kernel inet_dist_use_interface {{127,0,0,1}} +S 1:1 \
+                 -rabbit dead_letter_worker_publisher_confirm_timeout {DEAD_LETTER_MS}"
+            ),
+        );
     if let Some(user) = user {
         user.run(&mut command);
     }

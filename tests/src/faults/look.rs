@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use telemetry::metric;
 
 use super::Trial;
-use crate::DEADLINE;
+use crate::{DEADLINE, until};
 
 impl Trial {
     /// How many sessions of its database are so, in the words of `pg_stat_activity`.
@@ -28,6 +28,23 @@ impl Trial {
         let metrics = reqwest::get(url).await.expect("it serves metrics").text().await.expect("it serves metrics");
         let of_queues = metrics.lines().filter(|line| line.starts_with(metric::UNSETTLED));
         of_queues.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
+    /// Waits until so many more alerts have rows, of both tenants together, than have now.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub async fn until_rows(&self, more: i64) {
+        let count = async || {
+            let counted = sqlx::query_scalar("select count(*) from rmm_alerts").fetch_one(&self.sql).await;
+            counted.map_err(|error| error.to_string())
+        };
+        let before: i64 = count().await.expect("the database answers");
+        until(DEADLINE * 3, async || match count().await? {
+            now if now - before >= more => Ok(()),
+            now => Err(format!("{} of {more} rows came", now - before)),
+        })
+        .await;
     }
 
     /// Waits until an event stands in the outbox; one that was published, if it is said to be.
