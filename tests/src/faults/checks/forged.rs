@@ -231,7 +231,10 @@ fn told() -> [Change; 3] {
 fn sound_events_have_no_findings_however_often_they_come() {
     let (_, rows) = sound();
     let [one, opened, resolved] = told();
-    assert_eq!(retold(&[resolved.clone(), one.clone(), resolved, opened, one], &[&rows], &BTreeMap::new()), Vec::<String>::new());
+    assert_eq!(
+        retold(&[resolved.clone(), one.clone(), resolved, opened, one], &[&rows], &BTreeMap::new()),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn a_change_that_is_told_twice_is_counted_and_a_redelivery_is_not() {
 fn an_event_that_is_lost_is_found_whatever_was_told_later() {
     let (_, rows) = sound();
     let [one, opened, resolved] = told();
-    let lost = |told: &[Change]| retold(told, &[&rows]);
+    let lost = |told: &[Change]| retold(told, &[&rows], &BTreeMap::new());
     assert!(lost(&[opened.clone(), resolved.clone()])[0].contains("no event told of"));
     assert!(lost(&[one.clone(), resolved])[0].contains("no event told opened at 2"));
     assert!(lost(&[one, opened])[0].contains("newest event says active at 2"));
