@@ -48,7 +48,7 @@ pub struct SlowSchedule {
     pub total: i64,
 }
 
-/// The oldest of them.
+/// The oldest of them; those of suspended tenants do not tick anyway.
 ///
 /// # Errors
 /// What the database said.
@@ -59,7 +59,9 @@ pub async fn slow(store: &Store) -> Result<Vec<SlowSchedule>, Error> {
                   count(*) over () as "total!"
            from muster.schedule s
            join rmm_integrations i on i.tenant = s.tenant and i.integration_id = s.integration_id
-           where i.provider = $1 and i.is_active and s.attention_at is not null and s.next_due_at is not null
+           join tenants t on t.tenant = s.tenant
+           where i.provider = $1 and i.is_active and t.suspended_at is null
+             and s.attention_at is not null and s.next_due_at is not null
            order by s.attention_at, s.tenant, s.kind limit $2"#,
         PROVIDER,
         ROWS_MAX
