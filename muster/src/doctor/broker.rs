@@ -1,6 +1,6 @@
 //! RabbitMQ: whether it can be reached, whether it is one that Muster runs on, and whether it lets this user in.
 
-use ::broker::inspect::{self, Inspection, Refused, Server};
+use ::broker::inspect::{self, Inspection, Refused, Server, TakesNothing};
 
 use super::Patient;
 use super::finding::{Finding, or_ok};
@@ -22,7 +22,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = versions(&server).into_iter().collect();
     match Inspection::open(config, NAME).await {
         Ok(inspection) => {
-            findings.extend(alarm(&inspection).await);
+            findings.extend(unwilling(&inspection).await);
             inspection.close().await;
         }
         Err(refused) => findings.push(entry(patient, &refused)),
@@ -63,14 +63,25 @@ fn entry(patient: &Patient<'_>, refused: &Refused) -> Finding {
     Finding::wrong(refused.to_string(), remedy).blocking()
 }
 
-async fn alarm(inspection: &Inspection<'_>) -> Option<Finding> {
-    let line = match inspection.alarm().await {
-        Ok(None) => return None,
-        Ok(Some(reason)) => format!("the broker takes no messages: {reason}"),
-        Err(error) => error.to_string(),
+async fn unwilling(inspection: &Inspection<'_>) -> Option<Finding> {
+    match inspection.takes_nothing().await {
+        Ok(why) => why.map(told),
+        Err(error) => Some(told(TakesNothing::Unanswered(error.to_string()))),
+    }
+}
+
+fn told(why: TakesNothing) -> Finding {
+    let (line, remedy) = match why {
+        TakesNothing::Alarm(reason) => (
+            format!("the broker takes no messages: {reason}"),
+            "`rabbitmqctl status` names the alarm: make room on its disk, or give it memory; it goes on by itself",
+        ),
+        TakesNothing::Unanswered(said) => (
+            format!("the broker lets this user in, and confirms no message: {said}"),
+            "see RabbitMQ's log, and whether its node hangs (`rabbitmqctl status`); restart it if it does",
+        ),
     };
-    let remedy = "`rabbitmqctl status` names the alarm: make room on its disk, or give it memory; it goes on by itself";
-    Some(Finding::wrong(line, remedy).blocking())
+    Finding::wrong(line, remedy).blocking()
 }
 
 #[cfg(test)]
@@ -90,5 +101,15 @@ mod tests {
             let server = Server { product: product.to_owned(), version: version.to_owned() };
             assert_eq!(versions(&server).is_none(), is_good, "{product} {version}");
         }
+    }
+
+    #[test]
+    fn only_an_alarm_is_told_as_one_and_what_was_said_stands_in_plain_words() {
+        let alarm = told(TakesNothing::Alarm("low on disk".to_owned()));
+        assert_eq!(alarm.line, "the broker takes no messages: low on disk");
+        assert!(alarm.remedy.is_some_and(|remedy| remedy.contains("names the alarm")));
+        let unanswered = told(TakesNothing::Unanswered("no answer in 5 ms".to_owned()));
+        assert!(unanswered.line.ends_with("confirms no message: no answer in 5 ms"), "{}", unanswered.line);
+        assert!(unanswered.remedy.is_some_and(|remedy| !remedy.contains("alarm") && remedy.contains("hangs")));
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> anyhow::Result<Vec<Finding>> 
     findings.extend(topology.findings.iter().filter_map(|it| told(patient, it)));
     if let Some(trouble) = &topology.bindings_unknown {
         findings.push(Finding::warning(
-            format!("whether the queues are bound is not known: {}", said(trouble)),
+            format!("whether the queues are bound is not known: {}", trouble),
             "give this user the right to configure, write and read queues that begin with `muster.doctor.`",
         ));
     }
@@ -32,21 +32,12 @@ pub(super) async fn look(patient: &Patient<'_>) -> anyhow::Result<Vec<Finding>> 
     Ok(or_ok(findings, || format!("{} exchanges and queues are as they should be", topology.seen)))
 }
 
-/// What the broker said of it.
-fn said(trouble: &Trouble) -> &str {
-    match trouble {
-        Trouble::Silent(text) | Trouble::Odd(text) | Trouble::Differs(text) | Trouble::NotAllowed(text) => text,
-        Trouble::Missing => "it is missing",
-        Trouble::Unbound => "it is not bound",
-    }
-}
-
 fn undeclarable(trouble: &Trouble) -> Finding {
     let remedy = match trouble {
         Trouble::NotAllowed(_) => "give this user the right to configure queues that begin with `muster.doctor.`",
         _ => "`rabbitmqctl enable_feature_flag quorum_queue` on one node, while all of them run",
     };
-    Finding::wrong(format!("no quorum queue can be declared: {}", said(trouble)), remedy)
+    Finding::wrong(format!("no quorum queue can be declared: {}", trouble), remedy)
 }
 
 /// One line for all that is missing: where nothing was ever declared that is all of it.
@@ -71,7 +62,7 @@ fn named(thing: &Thing) -> String {
 
 fn told(patient: &Patient<'_>, it: &inspect::Finding) -> Option<Finding> {
     let (user, vhost) = patient.broker.amqp_url.user_and_vhost().unwrap_or_default();
-    let (what, said) = (named(&it.thing), said(&it.trouble));
+    let (what, said) = (named(&it.thing), &it.trouble);
     let delete = match &it.thing {
         Thing::Exchange(name) => format!("`rabbitmqadmin -V {vhost} delete exchange name={name}`"),
         Thing::Queue(name) => format!("`rabbitmqctl -p {vhost} delete_queue {name}`"),

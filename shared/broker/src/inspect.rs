@@ -7,6 +7,7 @@
 mod banner;
 mod binding;
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -73,6 +74,25 @@ pub enum Trouble {
     Odd(String),
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent(text) | Self::Odd(text) | Self::Differs(text) | Self::NotAllowed(text) => text,
+            Self::Missing => "it is missing",
+            Self::Unbound => "it is not bound",
+        })
+    }
+}
+
+/// Why a broker that answers takes no message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakesNothing {
+    /// An alarm of its memory or disk; the text is its reason.
+    Alarm(String),
+    /// It raised no alarm, and a publish was not answered, or with an error; the text says which.
+    Unanswered(String),
+}
+
 /// One thing that is not as a program would declare it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -115,11 +135,11 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Whether the broker takes publishes; otherwise why not: an alarm of its memory or disk.
+    /// Whether the broker takes publishes; otherwise why not.
     ///
     /// # Errors
     /// [`LinkError`]: the connection broke.
-    pub async fn alarm(&self) -> Result<Option<String>, LinkError> {
+    pub async fn takes_nothing(&self) -> Result<Option<TakesNothing>, LinkError> {
         let limit = self.config.request_timeout();
         let mut events = std::pin::pin!(self.connection.events_listener());
         let channel = request(limit, "open a channel", self.connection.create_channel()).await?;
@@ -134,15 +154,15 @@ impl<'a> Inspection<'a> {
             // a user who may not publish there was answered, too
             return answer.map(|_| None).or_else(|error| match trouble(error)? {
                 Trouble::NotAllowed(_) => Ok(None),
-                other => Ok(Some(format!("{other:?}"))),
+                other => Ok(Some(TakesNothing::Unanswered(other.to_string()))),
             });
         }
         while let Some(Some(event)) = events.next().now_or_never() {
             if let Event::ConnectionBlocked(reason) = event {
-                return Ok(Some(reason));
+                return Ok(Some(TakesNothing::Alarm(reason)));
             }
         }
-        Ok(Some("blocked".to_owned()))
+        Ok(Some(TakesNothing::Alarm("it does not say which alarm".to_owned())))
     }
 
     /// Looks at every exchange and queue that a program declares.
@@ -232,17 +252,18 @@ impl<'a> Inspection<'a> {
         let ready = self.ask(&what, async |channel| {
             let found = channel.queue_declare(name.into(), passive, FieldTable::default()).await?;
             channel.queue_declare(name.into(), QueueDeclareOptions::durable(), it.arguments).await?;
-            Ok(found.message_count())
+            Ok((found.message_count(), found.consumer_count()))
         });
         match ready.await? {
             Err(trouble) => Ok(Some(trouble)),
-            // the count is its leader's; a queue without one says that it is empty
-            Ok(1..) => Ok(None),
-            Ok(0) => self.leader(name).await,
+            // the counts are its leader's; a queue without one says that it is empty and that nobody consumes it
+            Ok((0, 0)) => self.leader(name).await,
+            Ok(_) => Ok(None),
         }
     }
 
-    /// Fetches from a queue that is empty, as only a leader can answer.
+    /// Fetches from a queue that is empty and that nobody consumes, as only a leader can answer. What comes in this very
+    /// moment is given back, which counts as one return of it; a queue that a worker consumes is spared that.
     async fn leader(&mut self, name: &str) -> Result<Option<Trouble>, LinkError> {
         let what = format!("fetch from the queue {name}");
         let fetched = self.ask(&what, async |channel| {

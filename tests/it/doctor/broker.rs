@@ -1,7 +1,7 @@
 //! Of the broker: what is missing, differs, has no leader, is not bound or not allowed, and a broker in alarm.
 
 use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
+use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use store::testing::TestDatabase;
 use tests::admin::Admin;
@@ -148,6 +148,12 @@ async fn private(broker: &PrivateBroker, check: &str) -> Report {
 async fn a_queue_without_a_leader_is_named_with_the_command_that_mends_it_and_so_is_an_alarm() {
     let broker = PrivateBroker::start().await;
     broker.client().declare_topology(&broker.config()).await.expect("nothing is in its way");
+    private(&broker, "topology").await.is_well();
+    // a worker that consumes it makes it look no better
+    let worker = broker.client().try_channel().await.expect("the broker answers");
+    let options = BasicConsumeOptions::default();
+    let consuming = worker.basic_consume("alert-worker.bulk".into(), "".into(), options, FieldTable::default());
+    let _consumer = consuming.await.expect("it is there");
     private(&broker, "topology").await.is_well();
     broker.take_leader("alert-worker.bulk").await;
     let report = private(&broker, "topology").await;
