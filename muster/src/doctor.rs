@@ -16,6 +16,7 @@ mod session;
 mod spool;
 mod topology;
 mod waiting;
+mod workers;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ pub(crate) struct Doctor {
     /// deploy/roles/gateway.sql
     #[arg(long, value_name = "ROLE")]
     gateway_role: Option<String>,
+    /// A worker that this fleet is not to have: nobody misses it; may be given several times
+    #[arg(long, value_name = "WORKER", value_parser = worker_names())]
+    without: Vec<String>,
     #[command(flatten)]
     database: store::Config,
     #[command(flatten)]
@@ -54,6 +58,12 @@ pub(crate) struct Patient<'a> {
     broker: &'a ::broker::Config,
     store: &'a Store,
     gateway_role: Option<&'a str>,
+    /// Workers that nobody misses.
+    without: &'a [String],
+}
+
+fn worker_names() -> clap::builder::PossibleValuesParser {
+    contract::topology::Worker::ALL.iter().map(|worker| worker.as_str()).collect::<Vec<_>>().into()
 }
 
 /// What an exit code says of what was found.
@@ -83,6 +93,7 @@ pub(crate) async fn run(flags: Doctor) -> anyhow::Result<ExitCode> {
         broker: &flags.broker,
         store: &store,
         gateway_role: flags.gateway_role.as_deref(),
+        without: &flags.without,
     };
     let found = look(&patient, &flags.only).await;
     store.close().await;

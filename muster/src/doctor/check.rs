@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use super::{
     Patient, broker, clock, configuration, integration, postgres, role, schema, session, spool, topology, waiting,
+    workers,
 };
 
 /// A check. Its name is its word on the command line and in the report.
@@ -24,6 +25,8 @@ pub(crate) enum Check {
     Broker,
     /// Every exchange and queue
     Topology,
+    /// Whether somebody consumes each worker's queues
+    Workers,
     /// Schedules that nobody takes, or that failures have slowed down
     Schedules,
     /// Messages that wait to be published
@@ -49,6 +52,7 @@ impl Check {
         Self::Roles,
         Self::Broker,
         Self::Topology,
+        Self::Workers,
         Self::Schedules,
         Self::Outbox,
         Self::Parked,
@@ -68,6 +72,7 @@ impl Check {
             Self::Roles => "roles",
             Self::Broker => "broker",
             Self::Topology => "topology",
+            Self::Workers => "workers",
             Self::Schedules => "schedules",
             Self::Outbox => "outbox",
             Self::Parked => "parked",
@@ -82,7 +87,7 @@ impl Check {
         match self {
             Self::Configuration | Self::Postgres | Self::Broker => &[],
             Self::Session | Self::Clocks | Self::Schema => &[Self::Postgres],
-            Self::Topology => &[Self::Broker],
+            Self::Topology | Self::Workers => &[Self::Broker],
             Self::Roles
             | Self::Schedules
             | Self::Outbox
@@ -104,6 +109,7 @@ impl Check {
             Self::Roles => role::look(patient).await,
             Self::Broker => Ok(broker::look(patient).await),
             Self::Topology => topology::look(patient).await,
+            Self::Workers => workers::look(patient).await,
             Self::Schedules => waiting::schedules(patient).await,
             Self::Outbox => waiting::outbox(patient).await,
             Self::Parked => waiting::parked(patient).await,

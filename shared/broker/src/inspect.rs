@@ -10,6 +10,7 @@ mod binding;
 use std::fmt;
 use std::time::Duration;
 
+use contract::topology::{Lane, Worker, queue as queue_name};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::BasicGetMessage;
 use lapin::options::{
@@ -91,6 +92,19 @@ pub enum TakesNothing {
     Alarm(String),
     /// It raised no alarm, and a publish was not answered, or with an error; the text says which.
     Unanswered(String),
+}
+
+/// What waits in one queue of a worker, and who consumes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// Whose queue.
+    pub worker: Worker,
+    /// Its name.
+    pub queue: String,
+    /// Messages that nobody has in hand.
+    pub messages: u32,
+    /// Who consumes it.
+    pub consumers: u32,
 }
 
 /// One thing that is not as a program would declare it.
@@ -260,6 +274,35 @@ impl<'a> Inspection<'a> {
             Ok((0, 0)) => self.leader(name).await,
             Ok(_) => Ok(None),
         }
+    }
+
+    /// What waits in each queue of each worker, and how many consume it. Queues that do not answer, or are missing, are left
+    /// out: [`Self::topology`] tells of them.
+    ///
+    /// # Errors
+    /// [`LinkError`]: the broker went away meanwhile.
+    pub async fn backlogs(&mut self) -> Result<Vec<Backlog>, LinkError> {
+        let (mut backlogs, mut silent) = (Vec::new(), 0);
+        for (worker, lane) in Worker::ALL.iter().flat_map(|worker| Lane::ALL.iter().map(move |lane| (*worker, *lane))) {
+            if silent >= SILENT_MAX {
+                break;
+            }
+            let queue = queue_name(worker, lane);
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+            let what = format!("look at the queue {queue}");
+            let asked = self.ask(&what, async |channel| {
+                channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await
+            });
+            match asked.await? {
+                Ok(found) => {
+                    let (messages, consumers) = (found.message_count(), found.consumer_count());
+                    backlogs.push(Backlog { worker, queue, messages, consumers });
+                }
+                Err(Trouble::Silent(_)) => silent += 1,
+                Err(_) => {}
+            }
+        }
+        Ok(backlogs)
     }
 
     /// Fetches from a queue that is empty and that nobody consumes, as only a leader can answer. What comes in this very

@@ -1,8 +1,8 @@
 //! Of the broker: what is missing, differs, has no leader, is not bound or not allowed, and a broker in alarm.
 
-use lapin::ExchangeKind;
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ExchangeKind};
 use store::testing::TestDatabase;
 use tests::admin::Admin;
 use tests::{DEADLINE, PrivateBroker, Vhost, until};
@@ -23,6 +23,33 @@ async fn a_queue_with_other_arguments_is_named_with_what_differs_and_the_command
     report.says("topology", "wrong", "the queue alert-worker.main differs", "delete_queue alert-worker.main");
     report.says("topology", "wrong", "inequivalent arg 'x-dead-letter-exchange'", "");
     assert_eq!(report.of("topology").len(), 1, "{}", report.text);
+}
+
+#[tokio::test]
+async fn messages_that_nobody_consumes_are_wrong_and_a_fleet_without_a_worker_is_left_alone() {
+    let ward = Ward::new().await;
+    let idle = ward.only("workers").await;
+    idle.says("workers", "warning", "no sync-worker is there, and nothing waits", "--without sync-worker");
+    assert_eq!((idle.code, idle.of("workers").len()), (Some(0), 3), "{}", idle.text);
+    let sent = ward.vhost.publish("muster.work", "inventory-worker.bulk.x", BasicProperties::default(), b"{}");
+    assert!(sent.await);
+    let report = ward.only("workers").await;
+    let left = "nobody consumes the queues of inventory-worker: 1 messages in inventory-worker.bulk wait";
+    report.says("workers", "wrong", left, "start inventory-worker");
+    let workers = ["alert-worker", "sync-worker", "inventory-worker"];
+    let without: Vec<&str> = workers.into_iter().flat_map(|worker| ["--without", worker]).collect();
+    ward.look(&[["--only", "workers"].as_slice(), &without].concat(), &[]).await.is_well();
+    // whoever consumes one of its queues is there
+    let consumer = channel(&ward.vhost).await;
+    let consuming = consumer.basic_consume(
+        "inventory-worker.suspect".into(),
+        "".into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    let _consumer = consuming.await.expect("it is there");
+    let report = ward.only("workers").await;
+    report.says("workers", "warning", "inventory-worker runs, and nobody consumes 1 messages", "look again");
 }
 
 #[tokio::test]
