@@ -3,6 +3,8 @@
 //!
 //! It stands in for PgBouncer with `pool_mode = transaction`. Each client logs in at the server itself, and leaves the session
 //! to all: so the pooler needs no password, and there is one for each client in any case.
+//!
+//! As PgBouncer does unless it is told otherwise, it can refuse clients that begin with options.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,11 @@ const SSL_REQUEST: u32 = 80_877_103;
 const NO_TLS: &[u8] = b"N";
 /// What the server says of a login that is over, or all but over: it waits for no answer.
 const LOGIN_TOLD: [u32; 2] = [0, 12];
+
+/// The parameter of a client's first message that PgBouncer refuses.
+const OPTIONS: &[u8] = b"\0options\0";
+/// What it says then.
+const REFUSAL: [&str; 3] = ["SFATAL", "C08P01", "Munsupported startup parameter: options"];
 
 /// A running pooler; dropping it ends it.
 #[derive(Debug)]
@@ -35,6 +42,18 @@ impl Pooler {
     /// # Panics
     /// If the URL has no host and port, or no port can be bound.
     pub async fn before(url: &str) -> Self {
+        Self::start(url, false).await
+    }
+
+    /// One that refuses clients that begin with options.
+    ///
+    /// # Panics
+    /// As [`Self::before`].
+    pub async fn refusing_options_before(url: &str) -> Self {
+        Self::start(url, true).await
+    }
+
+    async fn start(url: &str, refuses_options: bool) -> Self {
         let mut url = Url::parse(url).expect("a URL");
         let target = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free loopback port");
@@ -42,7 +61,7 @@ impl Pooler {
         url.set_ip_host(address.ip()).expect("an IP address is a host");
         url.set_port(Some(address.port())).expect("a URL with a host may have a port");
         let stop = CancellationToken::new();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, target, stop.clone())));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, (target, refuses_options), stop.clone())));
         Self { url: url.to_string(), _stop: stop.drop_guard() }
     }
 
@@ -53,20 +72,23 @@ impl Pooler {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, stop: CancellationToken) {
+async fn accept(listener: TcpListener, (target, refuses_options): (String, bool), stop: CancellationToken) {
     let idle = Idle::default();
     while let Ok((client, _)) = listener.accept().await {
-        let serving = serve(client, target.clone(), Arc::clone(&idle));
+        let serving = serve(client, target.clone(), refuses_options, Arc::clone(&idle));
         // a client that goes away ends its own service and nothing else
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move { drop(serving.await) }));
     }
 }
 
-async fn serve(mut client: TcpStream, target: String, idle: Idle) -> std::io::Result<()> {
+async fn serve(mut client: TcpStream, target: String, refuses_options: bool, idle: Idle) -> std::io::Result<()> {
     let mut start = startup(&mut client).await?;
     if start[4..8] == SSL_REQUEST.to_be_bytes() {
         client.write_all(NO_TLS).await?;
         start = startup(&mut client).await?;
+    }
+    if refuses_options && start.windows(OPTIONS.len()).any(|window| window == OPTIONS) {
+        return refuse(&mut client).await;
     }
     log_in(&mut client, &target, &start, &idle).await?;
     let mut held: Option<TcpStream> = None;
@@ -92,6 +114,14 @@ async fn serve(mut client: TcpStream, target: String, idle: Idle) -> std::io::Re
         // only now: whoever hears it may be the next to want a session
         client.write_all(&ready).await?;
     }
+}
+
+/// Tells an error as a server does, and hangs up.
+async fn refuse(client: &mut TcpStream) -> std::io::Result<()> {
+    let fields = REFUSAL.join("\0") + "\0\0";
+    let length = u32::try_from(fields.len() + 4).expect("it is short");
+    client.write_all(&[b"E", length.to_be_bytes().as_slice(), fields.as_bytes()].concat()).await?;
+    client.shutdown().await
 }
 
 fn lock(idle: &Idle) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {

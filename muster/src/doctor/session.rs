@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Patient;
 use super::finding::{Finding, or_ok};
+use super::{Patient, postgres};
 
 /// How long a notification may take; without a pooler it takes milliseconds.
 const NOTIFY_MAX: Duration = Duration::from_secs(2);
@@ -13,11 +13,7 @@ const MEND: &str =
 pub(super) async fn look(patient: &Patient<'_>) -> anyhow::Result<Vec<Finding>> {
     let session = match store::doctor::session(patient.store, NOTIFY_MAX).await {
         Ok(session) => session,
-        Err(error) if error.chain().contains("unsupported startup parameter") => {
-            let line = format!("a pooler refuses the limits that every connection asks for: {}", error.chain());
-            return Ok(vec![Finding::wrong(line, MEND)]);
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return postgres::pooler(&error).map(|it| vec![it]).ok_or_else(|| error.into()),
     };
     let mut findings = Vec::new();
     if !session.is_alone {

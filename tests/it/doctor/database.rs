@@ -111,3 +111,16 @@ async fn a_configuration_that_cannot_be_used_ends_with_2_and_without_a_look() {
     report.says("configuration", "warning", "10 ms after its declaration", "MUSTER_AMQP_SETTLE_MS");
     assert!(!report.text.contains("canary"), "{}", report.text);
 }
+#[tokio::test]
+async fn a_pooler_that_refuses_our_limits_is_told_as_one_and_not_as_a_server_that_is_away() {
+    let ward = Ward::new().await;
+    let pooler = Pooler::refusing_options_before(ward.database.url()).await;
+    let through = [("MUSTER_DATABASE_URL", pooler.url())];
+    let (finding, remedy) = ("a pooler refuses the limits", "name PostgreSQL itself");
+    let report = ward.look(&[], &through).await;
+    report.says("postgres", "wrong", finding, remedy);
+    assert_eq!(report.of("postgres").len(), 1, "{}", report.text);
+    assert_eq!(report.of("session"), [("skipped", "not looked at: see postgres")]);
+    ward.look(&["--only", "session"], &through).await.says("session", "wrong", finding, remedy);
+}
+
