@@ -19,7 +19,7 @@ pub(crate) enum Check {
     Clocks,
     /// The database's migrations against this program's
     Schema,
-    /// What the roles own and may do
+    /// What the roles of the programs that run now own and may do
     Roles,
     /// RabbitMQ: reachable, its version, user, vhost, alarms
     Broker,

@@ -1,7 +1,8 @@
-//! What the roles own and may do: the session's, and that of a gateway with a role of its own.
+//! What the roles own and may do: those as which programs are connected now, and the one that is named as the gateway's.
+//!
+//! The role of this look itself is not judged: it is right that the one that runs `muster migrate` owns every table.
 
-use anyhow::Context as _;
-use store::doctor::{GATEWAY_RIGHTS, Right, Role};
+use store::doctor::{GATEWAY, GATEWAY_RIGHTS, Right, Role, Users};
 
 use super::Patient;
 use super::finding::{Finding, or_ok};
@@ -10,24 +11,41 @@ use super::finding::{Finding, or_ok};
 const NAMED_MAX: usize = 5;
 
 pub(super) async fn look(patient: &Patient<'_>) -> anyhow::Result<Vec<Finding>> {
-    let own = store::doctor::role(patient.store, None).await?.context("a session has a role")?;
-    let mut findings = powers(&own);
-    let mut seen = own.name.clone();
-    if let Some(name) = patient.gateway_role {
+    let (mut findings, mut seen) = (Vec::new(), Vec::new());
+    let named = patient.gateway_role;
+    for Users { role, programs } in store::doctor::users(patient.store).await? {
+        let who = format!("the role {role} (of {})", programs.join(", "));
+        seen.push(format!("{role} (of {})", programs.join(", ")));
+        let Some(role) = store::doctor::role(patient.store, Some(&role)).await? else { continue };
+        if programs == [GATEWAY] && named != Some(role.name.as_str()) {
+            findings.extend(rights(&role));
+        } else if named != Some(role.name.as_str()) {
+            findings.extend(limits(&role, &who));
+        }
+        findings.extend(powers(&role, &who));
+    }
+    if let Some(name) = named {
+        let is_seen = seen.iter().any(|it| it.starts_with(&format!("{name} ")));
         match store::doctor::role(patient.store, Some(name)).await? {
-            Some(gateway) => findings.extend(powers(&gateway).into_iter().chain(rights(&gateway))),
+            Some(gateway) => {
+                let powers = (!is_seen).then(|| powers(&gateway, &format!("the role {name}")));
+                findings.extend(powers.into_iter().flatten().chain(rights(&gateway)));
+            }
             None => findings.push(Finding::wrong(
                 format!("there is no role {name}"),
                 format!("create role {name} login; then `psql -v role={name} -f deploy/roles/gateway.sql`"),
             )),
         }
-        seen = format!("{seen}, {name}");
+        seen.extend((!is_seen).then(|| name.to_owned()));
     }
-    Ok(or_ok(findings, || format!("no more and no less than they need: {seen}")))
+    Ok(or_ok(findings, || match seen.as_slice() {
+        [] => "no program is connected now, so there is no role to judge".to_owned(),
+        seen => format!("no more and no less than they need: {}", seen.join("; ")),
+    }))
 }
 
 /// What no program needs at run time.
-fn powers(role: &Role) -> Vec<Finding> {
+fn powers(role: &Role, who: &str) -> Vec<Finding> {
     let name = &role.name;
     let mut findings = Vec::new();
     let mut too_many = Vec::new();
@@ -42,17 +60,36 @@ fn powers(role: &Role) -> Vec<Finding> {
     }
     if !too_many.is_empty() {
         findings.push(Finding::warning(
-            format!("the role {name} {}", too_many.join(", ")),
+            format!("{who} {}", too_many.join(", ")),
             format!("run the programs as a role of their own; alter role {name} nosuperuser nocreaterole nobypassrls"),
         ));
     }
     if !role.owned.is_empty() {
         findings.push(Finding::warning(
-            format!("the role {name} owns {}, and may change or drop them", few(&role.owned)),
+            format!("{who} owns {}, and may change or drop them", few(&role.owned)),
             "let the role that runs `muster migrate` own the tables, and no program at run time",
         ));
     }
     findings
+}
+
+/// What a worker's or the console's role lacks.
+fn limits(role: &Role, who: &str) -> Vec<Finding> {
+    let name = &role.name;
+    if !role.closed.is_empty() {
+        let line = format!("{who} lacks usage on schema {}", few(&role.closed));
+        let remedy = format!("`grant usage on schema muster, public to {name}`");
+        return vec![Finding::wrong(line, remedy)];
+    }
+    if role.limited.is_empty() {
+        return Vec::new();
+    }
+    vec![Finding::warning(
+        format!("{who} may not read, add, change and delete rows of {}", few(&role.limited)),
+        format!(
+            "`grant select, insert, update, delete on all tables in schema muster to {name}`, after each `muster migrate`"
+        ),
+    )]
 }
 
 /// What the gateway's role lacks, and what it has beyond its needs.

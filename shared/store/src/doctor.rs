@@ -8,7 +8,7 @@ mod session;
 mod waiting;
 
 pub use integration::{Ailing, Integrations, integrations};
-pub use role::{GATEWAY_RIGHTS, Needs, Right, Role, needs, role};
+pub use role::{GATEWAY, GATEWAY_RIGHTS, Needs, Right, Role, Users, needs, role, users};
 pub use server::{Server, server};
 pub use session::{Session, session};
 pub use waiting::{LateSchedule, Outbox, ParkedCount, SlowSchedule, late, outbox, parked, slow};

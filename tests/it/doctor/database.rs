@@ -1,7 +1,9 @@
 //! Of PostgreSQL: a schema behind and ahead, roles, a pooler, clocks, a server that is away.
 
+use store::Store;
 use store::doctor::GATEWAY_RIGHTS;
 use tests::pooler::Pooler;
+use tests::{DEADLINE, until};
 use uuid::Uuid;
 
 use super::Ward;
@@ -44,7 +46,6 @@ async fn a_role_without_a_right_with_one_too_many_or_with_all_is_told() {
     let closed = revoked("revoke usage on schema muster from :role").await;
     ward.database.execute(&GATEWAY_RIGHTS.replace(":role", &role)).await;
     let extra = revoked("grant select on muster.secret to :role").await;
-    let superuser = ward.only("roles").await;
     let bypass = revoked("alter role :role bypassrls").await;
     ward.database.execute(&format!("drop owned by {role}; drop role {role}")).await;
     assert!(!sound.text.contains(&role), "it has what it needs: {}", sound.text);
@@ -52,7 +53,75 @@ async fn a_role_without_a_right_with_one_too_many_or_with_all_is_told() {
     closed.says("roles", "wrong", "usage on schema muster", "deploy/roles/gateway.sql");
     extra.says("roles", "warning", &format!("{own} than a gateway needs: select on muster.secret"), "revoke all");
     bypass.says("roles", "warning", &format!("{role} bypasses row security"), "nobypassrls");
-    superuser.says("roles", "warning", "is a superuser", "a role of their own");
+}
+
+/// A session as a program has it.
+async fn session_of(program: &str, url: &str) -> Store {
+    let store = Store::lazy(&store::Config::for_url(url), program).expect("it is a URL");
+    store.ping().await.expect("the database answers");
+    store
+}
+
+#[tokio::test]
+async fn the_role_that_migrates_may_look_and_a_program_that_runs_as_it_is_told() {
+    let ward = Ward::new().await;
+    let own = ward.only("roles").await;
+    own.is_well();
+    assert!(own.text.contains("no program is connected now"), "{}", own.text);
+    let superuser = session_of("sync-worker", ward.database.url()).await;
+    let report = ward.only("roles").await;
+    report.says("roles", "warning", "(of sync-worker) is a superuser", "a role of their own");
+    superuser.close().await;
+
+    let role = format!("muster_test_role_{}", Uuid::new_v4().simple());
+    ward.database.execute(&format!("create role {role} login password 'x'")).await;
+    let mut url = url::Url::parse(ward.database.url()).expect("it is a URL");
+    url.set_username(&role).expect("it has a host");
+    url.set_password(Some("x")).expect("it has a host");
+    let sessions = [session_of("console", url.as_str()).await, session_of("alert-worker", url.as_str()).await];
+    let mended = async |sql: &str| {
+        ward.database.execute(&sql.replace(":role", &role)).await;
+        until(DEADLINE, async || match ward.only("roles").await {
+            // the superuser's session ends a moment later
+            report if report.text.contains("sync-worker") => Err(report.text),
+            report => Ok(report),
+        })
+        .await
+    };
+    let closed = mended("select 1").await;
+    let limited = mended("grant usage on schema muster to :role").await;
+    let sound = mended("grant select, insert, update, delete on all tables in schema muster to :role").await;
+    let owner = mended("alter table muster.outbox owner to :role").await;
+    for session in sessions {
+        session.close().await;
+    }
+    ward.database
+        .execute(&format!("reassign owned by {role} to current_user; drop owned by {role}; drop role {role}"))
+        .await;
+    let who = format!("the role {role} (of alert-worker, console)");
+    closed.says("roles", "wrong", &format!("{who} lacks usage on schema muster"), "grant usage on schema");
+    limited.says("roles", "warning", &format!("{who} may not read, add, change and delete"), "on all tables in schema");
+    sound.is_well();
+    owner.says("roles", "warning", &format!("{who} owns muster.outbox"), "runs `muster migrate` own the tables");
+}
+
+#[tokio::test]
+async fn a_gateways_role_is_compared_with_its_needs_also_where_nobody_names_it() {
+    let ward = Ward::new().await;
+    let role = format!("muster_test_role_{}", Uuid::new_v4().simple());
+    let rights = GATEWAY_RIGHTS.replace(":role", &role);
+    ward.database.execute(&format!("create role {role} login password 'x'; {rights}")).await;
+    let mut url = url::Url::parse(ward.database.url()).expect("it is a URL");
+    url.set_username(&role).expect("it has a host");
+    url.set_password(Some("x")).expect("it has a host");
+    let session = session_of("ingest-gateway", url.as_str()).await;
+    let sound = ward.only("roles").await;
+    ward.database.execute(&format!("revoke insert on muster.outbox from {role}")).await;
+    let lacking = ward.only("roles").await;
+    session.close().await;
+    ward.database.execute(&format!("drop owned by {role}; drop role {role}")).await;
+    sound.is_well();
+    lacking.says("roles", "wrong", &format!("{role} lacks insert on muster.outbox"), "deploy/roles/gateway.sql");
 }
 
 #[tokio::test]
@@ -66,6 +135,19 @@ async fn a_pooler_by_transactions_is_told_by_everything_that_it_breaks() {
     let words: Vec<&str> = report.of("session").iter().map(|(state, _)| *state).collect();
     assert_eq!(words, ["wrong", "wrong", "warning"], "{}", report.text);
     assert!(report.text.contains("everything else works"), "{}", report.text);
+}
+
+#[tokio::test]
+async fn a_pooler_that_refuses_our_limits_is_told_as_one_and_not_as_a_server_that_is_away() {
+    let ward = Ward::new().await;
+    let pooler = Pooler::refusing_options_before(ward.database.url()).await;
+    let through = [("MUSTER_DATABASE_URL", pooler.url())];
+    let (finding, remedy) = ("a pooler refuses the limits", "name PostgreSQL itself");
+    let report = ward.look(&[], &through).await;
+    report.says("postgres", "wrong", finding, remedy);
+    assert_eq!(report.of("postgres").len(), 1, "{}", report.text);
+    assert_eq!(report.of("session"), [("skipped", "not looked at: see postgres")]);
+    ward.look(&["--only", "session"], &through).await.says("session", "wrong", finding, remedy);
 }
 
 #[tokio::test]
@@ -111,16 +193,3 @@ async fn a_configuration_that_cannot_be_used_ends_with_2_and_without_a_look() {
     report.says("configuration", "warning", "10 ms after its declaration", "MUSTER_AMQP_SETTLE_MS");
     assert!(!report.text.contains("canary"), "{}", report.text);
 }
-#[tokio::test]
-async fn a_pooler_that_refuses_our_limits_is_told_as_one_and_not_as_a_server_that_is_away() {
-    let ward = Ward::new().await;
-    let pooler = Pooler::refusing_options_before(ward.database.url()).await;
-    let through = [("MUSTER_DATABASE_URL", pooler.url())];
-    let (finding, remedy) = ("a pooler refuses the limits", "name PostgreSQL itself");
-    let report = ward.look(&[], &through).await;
-    report.says("postgres", "wrong", finding, remedy);
-    assert_eq!(report.of("postgres").len(), 1, "{}", report.text);
-    assert_eq!(report.of("session"), [("skipped", "not looked at: see postgres")]);
-    ward.look(&["--only", "session"], &through).await.says("session", "wrong", finding, remedy);
-}
-

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use contract::topology::Worker;
+
 use crate::{Error, Store};
 
 /// What ingest-gateway's role needs: the very file that makes it.
@@ -25,8 +27,33 @@ pub struct Role {
     pub owned: Vec<String>,
     /// The schemas among `muster` and `public` that it may not use.
     pub closed: Vec<String>,
+    /// Tables of Muster on which it lacks one of the rights to read, add, change and delete rows.
+    pub limited: Vec<String>,
     /// Its rights on tables.
     pub rights: BTreeSet<Right>,
+}
+
+/// What ingest-gateway's sessions are called.
+pub const GATEWAY: &str = "ingest-gateway";
+
+/// A role as which programs are connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// Its name.
+    pub role: String,
+    /// The programs: `alert-worker`.
+    pub programs: Vec<String>,
+}
+
+/// The roles as which programs are connected to the database now.
+///
+/// # Errors
+/// What the database said.
+pub async fn users(store: &Store) -> Result<Vec<Users>, Error> {
+    let names: Vec<String> =
+        [GATEWAY, "console"].into_iter().chain(Worker::ALL.iter().map(|it| it.as_str())).map(str::to_owned).collect();
+    let rows = sqlx::query_file_as!(Users, "sql/doctor/programs.sql", &names);
+    store.run("look who is connected", rows.fetch_all(store.pool())).await
 }
 
 /// A role; `None` in place of a name: the session's own. `None`: there is no such role.
@@ -45,6 +72,7 @@ pub async fn role(store: &Store, name: Option<&str>) -> Result<Option<Role>, Err
         bypasses_row_security: row.bypasses_row_security,
         owned: row.owned,
         closed: row.closed,
+        limited: row.limited,
         rights: rights.into_iter().map(|it| (it.privilege, it.name)).collect(),
     }))
 }
