@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use connection::{Connections, VaultCheck};
 use store::Store;
-use telemetry::MetricsHandle;
 use telemetry::probe::{self, Readiness};
+use telemetry::{MetricsHandle, watchdog};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ pub struct Running {
 impl Running {
     /// Waits for the end of the drain, after `cancel`.
     pub async fn stopped(self) {
-        // a panic in there has been logged by the panic hook
+        // its panic has been told, and has stopped the console
         let _ = self.task.await;
     }
 }
@@ -129,10 +129,11 @@ pub async fn start(
         address: probes,
         cause,
     })?;
-    let looking = tokio::spawn(look(app.store.clone(), is_there));
+    let looking = watchdog::part("the look at postgres", &cancel, look(app.store.clone(), is_there));
     let limits = config.limits.listener();
     let router = router(app).merge(probe::health(ready));
-    let task = tokio::spawn(async move {
+    let stop = cancel.clone();
+    let task = watchdog::part("the API", &stop, async move {
         listener::serve(listener, router, &limits, cancel).await;
         looking.abort();
         drained.cancel();

@@ -16,8 +16,8 @@ use secrecy::SecretString;
 use spool::{OpenError, Spool, Writer};
 use store::Store;
 use store::spool::Holding;
-use telemetry::MetricsHandle;
 use telemetry::probe::{self, Readiness};
+use telemetry::{MetricsHandle, watchdog};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -82,7 +82,7 @@ pub struct Running {
 impl Running {
     /// Waits for the end of the drain, after `cancel`.
     pub async fn stopped(self) {
-        // a panic in there has been logged by the panic hook
+        // its panic has been told, and has stopped the gateway
         let _ = self.task.await;
     }
 }
@@ -98,14 +98,19 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
     // it outlives the requests: what they still publish is confirmed first
     let publishing = CancellationToken::new();
     let (publisher, publisher_task) = Publisher::start(&config.broker, "ingest-gateway publish", publishing.clone());
+    let publisher_task = watchdog::part("the publisher", &cancel, watchdog::joined(publisher_task));
     let outside = Outside { hooks: Arc::new(store.clone()), publisher: Arc::new(publisher), metrics };
     let started = start(&config, pepper, outside, cancel.clone()).await;
     let ended = match started {
         Ok(running) => {
             telemetry::notify::ready();
             let ticks = config.ticks;
-            let ticking = ticks.ticks.then(|| tokio::spawn(tick::run(store.clone(), ticks, cancel)));
-            let telling = tokio::spawn(spooled::tell(store.clone(), running.holding.clone()));
+            let ticking = ticks.ticks.then(|| {
+                let ticking = tick::run(store.clone(), ticks, cancel.clone());
+                watchdog::part("the ticker", &cancel, ticking)
+            });
+            let telling = spooled::tell(store.clone(), running.holding.clone());
+            let telling = watchdog::part("what tells of the spool", &cancel, telling);
             running.stopped().await;
             // it ends by itself, within its time for one statement
             let _ = telling.await;
@@ -119,7 +124,7 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
         Err(error) => Err(error),
     };
     publishing.cancel();
-    // a panic in there has been logged by the panic hook
+    // its panic has been told, and has stopped the gateway
     let _ = publisher_task.await;
     store.close().await;
     ended
@@ -157,7 +162,8 @@ pub async fn start(
         tracing::info!(listen.address = %address, "listening for /metrics");
     }
     let drain_timeout = config.limits.listener().drain_timeout;
-    let task = tokio::spawn(async move {
+    let stop = cancel.clone();
+    let task = watchdog::part("the gateway", &stop, async move {
         live(gateway, (listener, public), admin, shown, cancel).await;
         // the lock on the folder is free once the thread has ended
         let joined = tokio::task::spawn_blocking(move || writer.join(drain_timeout)).await;
@@ -182,11 +188,12 @@ async fn live(
     shown: watch::Sender<Option<Holding>>,
     cancel: CancellationToken,
 ) {
-    let reloading = tokio::spawn({
+    let reloading = watchdog::part("the look at the hooks", &cancel, {
         let (hooks, cancel) = (Arc::clone(&gateway.hooks), cancel.clone());
         async move { hooks.keep_current(cancel).await }
     });
-    let watching = tokio::spawn(spooled::show(Arc::clone(&gateway.keep), shown.clone()));
+    let watching = spooled::show(Arc::clone(&gateway.keep), shown.clone());
+    let watching = watchdog::part("the look at the spool", &cancel, watching);
     // metrics are shown until the drain is over
     let drained = CancellationToken::new();
     let limits = &gateway.limits.listener();
@@ -198,10 +205,12 @@ async fn live(
     let serving = async {
         let keep = gateway.keep.as_ref();
         let mut drain = Drain::new(keep, Duration::from_millis(gateway.limits.spool_refusal_pause_ms));
-        tokio::join!(serve(listener, router, limits, cancel.clone()), drain.run(&cancel, limits.drain_timeout));
+        let draining = drain.run(&cancel, limits.drain_timeout);
+        let draining = watchdog::vital("the spool's drain", cancel.clone(), draining);
+        tokio::join!(serve(listener, router, limits, cancel.clone()), draining);
         keep.publishing.close();
         keep.publishing.wait().await;
-        empty(&mut drain, limits.drain_timeout).await;
+        watchdog::vital("the spool's last drain", cancel.clone(), empty(&mut drain, limits.drain_timeout)).await;
         drained.cancel();
     };
     tokio::join!(serving, admin_serving);

@@ -62,6 +62,17 @@ async fn what_the_broker_does_not_take_is_accepted_and_published_once_it_does() 
 }
 
 #[tokio::test]
+async fn a_gateway_whose_drain_dies_drains_what_it_can_and_ends_and_keeps_its_spool() {
+    let mut world = World::start(&[]).await;
+    world.broker.fails.store(true, Ordering::SeqCst);
+    assert_eq!(world.post_good(&body("a")).await.status, 202);
+    world.broker.panics.store(true, Ordering::SeqCst);
+    until("it stops by itself", async || world.cancel.is_cancelled()).await;
+    world.running.take().unwrap().stopped().await;
+    assert!(!left(&world.folder).is_empty());
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_broker_that_hangs_once_it_has_missed_three_times() {
     let world = World::start(&["--spool-after-ms", "50"]).await;
     world.broker.hold.store(true, Ordering::SeqCst);

@@ -47,6 +47,16 @@ async fn a_panic_is_an_attempt_and_its_neighbours_are_applied() {
 }
 
 #[tokio::test]
+async fn a_worker_of_which_a_part_dies_drains_and_ends_and_loses_nothing() {
+    let worker = Scripted::start(|_| {}).await;
+    worker.send("a").await;
+    until(DEADLINE, async || worker.applied_exactly(1)).await;
+    worker.send("kills its batch").await;
+    let vhost = worker.died().await;
+    assert_eq!(vhost.depth("alert-worker.main").await, Some(1), "the broker gives it to the next worker");
+}
+
+#[tokio::test]
 async fn a_timeout_is_an_attempt_and_the_message_then_runs_alone() {
     let worker = Scripted::start(|args| {
         args.worker.attempts_max = 2;

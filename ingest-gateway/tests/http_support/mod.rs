@@ -135,6 +135,8 @@ pub(crate) struct FakeBroker {
     pub(crate) published: Mutex<Vec<(Meta, AlertObserved)>>,
     pub(crate) not_ready: AtomicBool,
     pub(crate) fails: AtomicBool,
+    /// Whoever publishes dies.
+    pub(crate) panics: AtomicBool,
     /// The agent whose messages are refused.
     pub(crate) refuses: Mutex<Option<String>>,
     /// Publishes that were begun.
@@ -150,6 +152,7 @@ pub(crate) struct SharedBroker(pub Arc<FakeBroker>);
 impl Publish for SharedBroker {
     fn publish(&self, record: Record) -> BoxFuture<'static, Result<(), PublishError>> {
         let broker = Arc::clone(&self.0);
+        assert!(!broker.panics.load(Ordering::SeqCst), "planted");
         Box::pin(async move {
             broker.offers.fetch_add(1, Ordering::SeqCst);
             let (meta, alert) = (record.meta, serde_json::from_slice::<AlertObserved>(&record.body).unwrap());

@@ -6,14 +6,22 @@
 //! even run a task that only counts: then nothing can drain, and the process ends at once. Waiting for a server that is away
 //! is progress: such a wait has a limit below the work's own, and the runtime is idle meanwhile.
 //!
+//! A part that died by a panic makes no progress either, and nobody else would notice: [`vital`] ends the process as the
+//! former does.
+//!
 //! Time is counted in the thread's own rounds, not read from a clock: a process that was stopped (`SIGSTOP`, a machine
 //! asleep) has not been stuck.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::program::EXIT_STUCK;
@@ -26,7 +34,7 @@ const LAST_LINE_MAX: Duration = Duration::from_secs(1);
 
 /// Grows while the runtime runs tasks.
 static HEART: AtomicU64 = AtomicU64::new(0);
-/// Whether some work went on beyond its limit.
+/// Whether some work went on beyond its limit, or a part died.
 static STUCK: AtomicBool = AtomicBool::new(false);
 static WORKS: Mutex<Works> = Mutex::new(Works { next: 0, open: BTreeMap::new() });
 
@@ -67,6 +75,47 @@ impl Drop for Work {
 
 fn works() -> MutexGuard<'static, Works> {
     WORKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a part without which the process makes no progress. Should it die by a panic, `stop` is cancelled: the process
+/// drains what it can and ends with [`EXIT_STUCK`]. `what` names the part in the log.
+pub async fn vital(what: impl Display, stop: CancellationToken, part: impl Future<Output = ()>) {
+    let mut part = std::pin::pin!(part);
+    let panic = std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {
+        Ok(polled) => polled.map(|()| None),
+        Err(panic) => Poll::Ready(Some(panic)),
+    });
+    if let Some(panic) = panic.await {
+        STUCK.store(true, Ordering::Relaxed);
+        let why = format!("{what} has died: {}; this process drains what it can and ends", panic_text(&*panic));
+        tracing::error!({ field::ERROR } = why, "stuck: no progress is possible");
+        stop.cancel();
+    }
+}
+
+/// [`vital`] in a task of its own.
+pub fn part(
+    what: impl Display + Send + 'static,
+    stop: &CancellationToken,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(vital(what, stop.clone(), part))
+}
+
+/// Waits for a task and passes its panic on, for a [`part`] that somebody else has spawned.
+pub async fn joined(task: JoinHandle<()>) {
+    if let Err(ended) = task.await
+        && let Ok(panic) = ended.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
 }
 
 /// Whether the watchdog told the process to stop.

@@ -62,6 +62,9 @@ fn a_child_plays_its_part() {
                     let _work = begin(SECOND, "a job that loops".to_owned());
                     spin();
                 })),
+                "dead" => drop(super::part("a part", &stop, async { panic!("planted") })),
+                // of somebody else's making
+                "dead task" => drop(super::part("a task", &stop, joined(tokio::spawn(async { panic!("planted") })))),
                 "still" => (0..64).for_each(|_| drop(tokio::spawn(async { spin() }))),
                 _ => notify::ready(),
             }
@@ -116,6 +119,16 @@ fn a_process_whose_runtime_stands_still_ends_at_once() {
     let (status, log) = end(child("still", &[]));
     assert_eq!(status.code(), Some(i32::from(EXIT_STUCK)), "{log}");
     assert!(log.contains("no task has run for 1 s"), "{log}");
+}
+
+#[test]
+fn a_process_of_which_a_part_has_died_drains_and_ends() {
+    for (part, what) in [("dead", "a part"), ("dead task", "a task")] {
+        let (status, log) = end(child(part, &[]));
+        assert_eq!(status.code(), Some(i32::from(EXIT_STUCK)), "{log}");
+        assert!(log.contains(&format!("{what} has died: planted;")), "{log}");
+        assert!(log.contains("drained"), "what could be drained was: {log}");
+    }
 }
 
 #[test]

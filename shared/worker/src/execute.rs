@@ -121,10 +121,8 @@ fn verdict(answer: Answer) -> Verdict {
 }
 
 fn panic_text(died: tokio::task::JoinError) -> String {
-    let Ok(payload) = died.try_into_panic() else { return "the job's task was cancelled".to_owned() };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    format!("the job panicked: {}", text.unwrap_or_else(|| "without a text".to_owned()))
+    let Ok(panic) = died.try_into_panic() else { return "the job's task was cancelled".to_owned() };
+    format!("the job panicked: {}", watchdog::panic_text(&*panic))
 }
 
 #[cfg(test)]

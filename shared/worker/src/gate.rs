@@ -10,6 +10,7 @@ use broker::Pauser;
 use broker::backoff::Policy;
 use contract::Meta;
 use store::Store;
+use telemetry::watchdog;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -30,16 +31,19 @@ struct Inner {
     outages: AtomicU32,
     /// Whether the first question was answered.
     asked: AtomicBool,
+    /// Cancelled where the gate could not be opened again.
+    stop: CancellationToken,
 }
 
 impl Gate {
-    pub(crate) fn new(store: Store, pausers: Vec<Pauser>) -> Self {
+    pub(crate) fn new(store: Store, pausers: Vec<Pauser>, stop: CancellationToken) -> Self {
         Self(Arc::new(Inner {
             store,
             open: watch::Sender::new(true),
             pausers,
             outages: AtomicU32::new(0),
             asked: AtomicBool::new(false),
+            stop,
         }))
     }
 
@@ -76,7 +80,7 @@ impl Gate {
         );
         self.pause(true);
         let gate = self.clone();
-        tokio::spawn(async move { gate.reopen(outages).await });
+        watchdog::part("the wait for postgres", &self.0.stop, async move { gate.reopen(outages).await });
     }
 
     async fn reopen(self, outages: u32) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use broker::{Consumer, Delivery};
 use contract::topology::Lane;
+use telemetry::watchdog;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -30,10 +31,11 @@ pub(crate) async fn run(runner: Arc<Runner>, lane: Lane, mut consumer: Consumer)
         let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
         let Some(batch) = collect(&mut consumer, size, runner.config.linger()).await else { break };
         let desk = desk.clone();
-        tasks.spawn(async move {
+        let processing = async move {
             desk.process(batch).await;
             drop(slot);
-        });
+        };
+        tasks.spawn(watchdog::vital(format!("a batch of the lane {lane}"), runner.stop.clone(), processing));
     }
     tasks.close();
     tasks.wait().await;

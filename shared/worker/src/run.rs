@@ -7,9 +7,9 @@ use broker::consumer::{Subscription, consume};
 use broker::{Consumer, Publisher};
 use contract::topology::{self, Lane};
 use store::Store;
-use telemetry::field;
 use telemetry::probe::{self, Readiness};
 pub use telemetry::program::Program;
+use telemetry::{field, watchdog};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,7 @@ pub enum RunError {
 }
 
 /// Runs a worker until `stop`, or until its configuration turns out not to work ([`Registry::until_misfit`]), then drains it.
+/// A part of it that dies by a panic cancels `stop`.
 ///
 /// # Errors
 /// [`RunError`]; nothing is consumed where it could not start.
@@ -145,7 +146,9 @@ impl Parts {
             &subscriptions(&registry, &args.worker),
             stop.clone(),
         );
-        let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect());
+        let publishing = watchdog::part("the publisher", stop, watchdog::joined(publishing));
+        let consuming = watchdog::part("the consumer", stop, watchdog::joined(consuming));
+        let gate = Gate::new(store.clone(), consumers.iter().map(Consumer::pauser).collect(), stop.clone());
         let attached = consumers.iter().map(Consumer::attached).collect();
         let (wake, pauses) = (Wake::default(), Pauses::new(store.clone()));
         let runner = Arc::new(Runner {
@@ -164,20 +167,26 @@ impl Parts {
             stop: stop.clone(),
         });
         let (moving, probed) = (runner.moving.clone(), gate.clone());
-        tokio::spawn(async move { probed.probe().await });
+        watchdog::part("the first look at postgres", stop, async move { probed.probe().await });
         let mut lanes = Vec::new();
         let mut consumers = consumers.into_iter();
         for (lane, consumer) in Lane::ALL.iter().zip(&mut consumers) {
-            lanes.push(tokio::spawn(lane::run(Arc::clone(&runner), *lane, consumer)));
+            lanes.push(watchdog::part(
+                format!("the lane {lane}"),
+                stop,
+                lane::run(Arc::clone(&runner), *lane, consumer),
+            ));
         }
         let parks_per_minute_max = args.worker.parks_per_minute_max;
         let parker = Parker { store: store.clone(), me: me.clone(), parks_per_minute_max, broker: args.broker.clone() };
-        lanes.extend(consumers.map(|landing| tokio::spawn(parker::run(parker.clone(), landing, stop.clone()))));
-        let retaining =
-            tokio::spawn(retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone()));
-        let pausing = tokio::spawn(pauses.follow(gate.clone(), wake.clone(), stop.clone()));
+        let parking = |landing| watchdog::part("the parker", stop, parker::run(parker.clone(), landing, stop.clone()));
+        lanes.extend(consumers.map(parking));
+        let retaining = retention::run(store.clone(), args.worker.retention.clone(), me.clone(), stop.clone());
+        let retaining = watchdog::part("the retention", stop, retaining);
+        let pausing =
+            watchdog::part("the look at pauses", stop, pauses.follow(gate.clone(), wake.clone(), stop.clone()));
         let relay = Relay::new(store.clone(), publisher.clone(), wake, &args.worker, &me);
-        let relaying = tokio::spawn(relay.run(relay_stop.clone()));
+        let relaying = watchdog::part("the relay", stop, relay.run(relay_stop.clone()));
         Self {
             lanes,
             moving,

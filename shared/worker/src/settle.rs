@@ -5,13 +5,15 @@
 //! the prefetch.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use broker::backoff::Policy;
 use broker::{Delivery, Settlement};
 use contract::Exhausted;
-use fault::{Class, JobError};
-use telemetry::{field, metric};
+use fault::Class;
+use futures_util::FutureExt as _;
+use telemetry::{field, metric, watchdog};
 use tracing::{Instrument as _, Span};
 
 use crate::disposition::{Cause, Disposition, Limits, Past, decide};
@@ -89,6 +91,7 @@ fn settle_by(desk: &Desk, delivery: Delivery, span: Span, moving: impl Future<Ou
         let settlement = moving.await;
         settler.settle([(&delivery, settlement)]);
     };
+    let settling = watchdog::vital("the settlement of a message", desk.runner.stop.clone(), settling);
     desk.runner.moving.spawn(settling.instrument(span));
 }
 
@@ -132,17 +135,16 @@ async fn fail_run(desk: &Desk, job: Arc<dyn AnyJob>, message: &Message, reason: 
     let Message { delivery, meta, span } = message;
     let (runner, kind) = (&desk.runner, job.info().name);
     let undecoded = Undecoded { meta: meta.clone(), body: delivery.body.clone() };
-    let failing = tokio::time::timeout(runner.config.job_timeout(), job.fail_run(undecoded, reason.to_owned()));
-    let error = match failing.await {
-        Ok(Ok(())) => {
+    let failing = AssertUnwindSafe(job.fail_run(undecoded, reason.to_owned())).catch_unwind();
+    let (is_final, chain) = match tokio::time::timeout(runner.config.job_timeout(), failing).await {
+        Ok(Ok(Ok(()))) => {
             finished(span, kind, "run_failed");
             return Settlement::Ack;
         }
-        Ok(Err(error)) => Some(error),
-        Err(_) => None,
+        Ok(Ok(Err(error))) => (error.class() == Class::Permanent, error.chain()),
+        Ok(Err(panic)) => (false, format!("the job panicked: {}", watchdog::panic_text(&*panic))),
+        Err(_) => (false, "no answer in time".to_owned()),
     };
-    let is_final = error.as_ref().is_some_and(|error| error.class() == Class::Permanent);
-    let chain = error.as_ref().map_or_else(|| "no answer in time".to_owned(), JobError::chain);
     let reason = format!("{reason}; the run could not be marked as failed: {chain}");
     if is_final || runner.gate.age(meta).await >= runner.limits.age_max {
         finished(span, kind, "parked");

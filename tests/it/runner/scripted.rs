@@ -45,6 +45,22 @@ impl Classify for Asked {
     }
 }
 
+/// An error that cannot even be told: whoever asks what it says dies.
+#[derive(Debug, thiserror::Error)]
+struct Untold;
+
+impl std::fmt::Display for Untold {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("planted")
+    }
+}
+
+impl Classify for Untold {
+    fn class(&self) -> Class {
+        Class::Permanent
+    }
+}
+
 impl Script {
     fn record<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
         look(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
@@ -70,6 +86,9 @@ impl Job for Script {
         }
         if agents.contains(&"waits for its gate") {
             let _ = self.gate.subscribe().wait_for(|open| *open).await;
+        }
+        if agents.contains(&"kills its batch") {
+            return Err(Untold.into());
         }
         let outcomes = agents.iter().map(|agent| match *agent {
             "fails" => Err(Asked(Class::RETRY).into()),
@@ -206,6 +225,14 @@ impl Scripted {
         let running = self.running.take().expect("it was started");
         let ended = soon("the end of the worker", running).await.expect("it does not panic");
         (ended, self.script.record(|record| record.applied.len()))
+    }
+
+    /// Waits for the end of a worker of which a part has died: in order, though nobody told it to stop. Its vhost.
+    pub(crate) async fn died(mut self) -> Vhost {
+        let running = self.running.take().expect("it was started");
+        soon("the end of the worker", running).await.expect("it does not panic").expect("it ends in order");
+        assert!(self.stop.is_cancelled());
+        self.vhost
     }
 
     pub(crate) async fn until_parked(&self, count: usize) -> Vec<store::parked::ParkedRow> {
