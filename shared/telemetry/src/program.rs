@@ -59,6 +59,7 @@ pub fn main<C, E: fmt::Display>(
     tracing::info!({ field::SERVICE_VERSION } = program.version, "{} starts with {}", program.name, start.holds);
     let ended = tokio::runtime::Runtime::new().and_then(|runtime| {
         let ended = runtime.block_on(live(start.config, telemetry.metrics(), start.telemetry.stuck_max(), run));
+        watchdog::rest();
         runtime.shutdown_timeout(TASKS_END_MAX);
         ended
     });

@@ -36,6 +36,8 @@ const LAST_LINE_MAX: Duration = Duration::from_secs(1);
 static HEART: AtomicU64 = AtomicU64::new(0);
 /// Whether some work went on beyond its limit, or a part died.
 static STUCK: AtomicBool = AtomicBool::new(false);
+/// Whether the program has drained: what is left to do runs no tasks, and has limits of its own.
+static OVER: AtomicBool = AtomicBool::new(false);
 static WORKS: Mutex<Works> = Mutex::new(Works { next: 0, open: BTreeMap::new() });
 
 #[derive(Debug)]
@@ -118,6 +120,11 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
 }
 
+/// Ends the watch: the program has drained, and nothing beats any more while the last spans are sent.
+pub(crate) fn rest() {
+    OVER.store(true, Ordering::Relaxed);
+}
+
 /// Whether the watchdog told the process to stop.
 pub(crate) fn has_stopped() -> bool {
     STUCK.load(Ordering::Relaxed)
@@ -146,6 +153,9 @@ async fn beat() {
 fn watch(mut watch: Watch, round: Duration, is_asked: bool, stop: &CancellationToken) {
     loop {
         std::thread::sleep(round);
+        if OVER.load(Ordering::Relaxed) {
+            return;
+        }
         match watch.look(round, HEART.load(Ordering::Relaxed), &mut works().open) {
             Seen::Fine if is_asked => notify::alive(),
             Seen::Fine | Seen::Silent => {}

@@ -1,6 +1,7 @@
 //! The rounds by themselves, and real processes that are stuck: this test binary again, told to play that part.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
@@ -9,6 +10,8 @@ use crate::Config;
 use crate::program::{self, Program, Start};
 
 const CHILD: &str = "MUSTER_TEST_WATCHDOG_CHILD";
+/// Where the child sends its spans.
+const COLLECTOR: &str = "MUSTER_TEST_WATCHDOG_COLLECTOR";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn one(limit: Duration) -> BTreeMap<u64, Entry> {
@@ -50,7 +53,8 @@ fn work_that_ends_is_forgotten() {
 #[test]
 fn a_child_plays_its_part() {
     let Ok(part) = std::env::var(CHILD) else { return };
-    let telemetry = Config { stuck_ms_max: 1_000, ..Config::default() };
+    let otlp_url = std::env::var(COLLECTOR).ok();
+    let telemetry = Config { stuck_ms_max: 1_000, otlp_url, ..Config::default() };
     let start = Start { telemetry, holds: String::new(), config: part };
     let code = program::main(
         Program { name: "child", version: "0" },
@@ -65,6 +69,10 @@ fn a_child_plays_its_part() {
                 "dead" => drop(super::part("a part", &stop, async { panic!("planted") })),
                 // of somebody else's making
                 "dead task" => drop(super::part("a task", &stop, joined(tokio::spawn(async { panic!("planted") })))),
+                "done" => {
+                    tracing::info_span!("the last one").in_scope(|| {});
+                    return Ok(());
+                }
                 "still" => (0..64).for_each(|_| drop(tokio::spawn(async { spin() }))),
                 _ => notify::ready(),
             }
@@ -129,6 +137,16 @@ fn a_process_of_which_a_part_has_died_drains_and_ends() {
         assert!(log.contains(&format!("{what} has died: planted;")), "{log}");
         assert!(log.contains("drained"), "what could be drained was: {log}");
     }
+}
+
+#[test]
+fn a_process_that_has_drained_is_not_stuck_while_it_sends_its_last_spans() {
+    // it takes connections and answers nobody, for longer than the patience of a second
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", collector.local_addr().unwrap());
+    let (status, log) = end(child("done", &[(COLLECTOR, &url)]));
+    assert!(log.contains("send the last spans failed"), "they were waited for: {log}");
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[test]
