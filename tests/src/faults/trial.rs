@@ -1,5 +1,6 @@
 //! What a case works with: a fleet with two tenants under load, everything that is needed to harm it, and its judge.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};

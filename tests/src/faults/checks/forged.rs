@@ -265,7 +265,7 @@ fn what_nobody_need_have_been_told_may_lack_events_up_to_that_revision_only() {
     for told in [vec![one.clone()], vec![one.clone(), opened.clone()], vec![one.clone(), resolved.clone()]] {
         assert_eq!(retold(&told, &[&rows], &untold(2)), Vec::<String>::new());
     }
-    assert!(retold(&[one.clone()], &[&rows], &untold(1))[0].contains("no event told of"));
+    assert!(retold(std::slice::from_ref(&one), &[&rows], &untold(1))[0].contains("no event told of"));
     assert_eq!(retold(&[one.clone(), resolved], &[&rows], &untold(1)), Vec::<String>::new());
     let newer = sent(AlertChanged { rev: 3, ..changes()[2].clone() }, "d");
     assert!(retold(&[one, newer], &[&rows], &untold(2))[0].contains("newest event"));
