@@ -280,6 +280,8 @@ fn told_in_logs(secrets: &[(&str, String)], logs: &[PathBuf]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use store::testing::TestDatabase;
+
     use super::*;
 
     #[test]
@@ -291,6 +293,25 @@ mod tests {
         std::fs::write(&logs[2], "").unwrap();
         let told = told_in_logs(&[("the key", "CANARY".to_owned())], &logs);
         assert!(told.len() == 2 && told[0].contains("telling") && told[1].ends_with("empty is empty"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_outbox_holds_is_found_but_for_a_refresh_that_is_due_later() {
+        let database = TestDatabase::create().await;
+        let sql = PgPool::connect(database.url()).await.unwrap();
+        let hold = async |kind: &str, dedup: &str, due: &str| {
+            let rows = format!(
+                "insert into muster.outbox (tenant, exchange, routing_key, kind, message_id, dedup, body, available_at)
+                 values (gen_random_uuid(), 'work', 'key', '{kind}', '{dedup}', '{dedup}', '', now() + '{due}')"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&sql).await.unwrap();
+        };
+        hold(DeviceRefresh::KIND, "a", "1 hour").await;
+        assert_eq!(outbox(&sql).await, Vec::<String>::new());
+        hold(DeviceRefresh::KIND, "b", "-1 second").await;
+        assert_eq!(outbox(&sql).await, [format!("the outbox holds 1 of {}", DeviceRefresh::KIND)]);
+        hold("another", "c", "1 hour").await;
+        assert_eq!(outbox(&sql).await.len(), 2);
     }
 
     #[test]
