@@ -27,7 +27,6 @@ async fn killed_after_declare(ground: Ground) -> Outcome {
     trial.load(RATE, BEFORE as u64);
     trial.all_sent().await;
     trial.fleet.until_idle().await;
-    trial.spans_are_lost();
     let mut round = 0;
     while !kill_after_declare(&mut trial, round).await {
         round += 1;
@@ -58,6 +57,9 @@ async fn kill_after_declare(trial: &mut Trial, round: usize) -> bool {
     // the workers wait for a second before they take what comes
     trial.sides().iter().for_each(|side| open(side, round));
     trial.all_sent().await;
+    // what lies in the queue is in no worker, and a poll brings it back
+    trial.spans_are_lost();
+    trial.polls_may_tell();
     trial.fleet().broker().kill_at_once();
     trial.fleet().broker().start_again().await;
     let said = doctor(trial).await;

@@ -39,7 +39,6 @@ async fn under_fault(ground: Ground) -> Outcome {
         side.map_clients(&trial.fleet).await;
         side.tactical_proxy().set(Fault { latency: LATENCY, ..Fault::NONE });
     }
-    trial.spans_are_lost();
     let (mut findings, mut told) = (Vec::new(), Told::default());
     for round in 0..rounds {
         if round > 0 {
@@ -53,6 +52,8 @@ async fn under_fault(ground: Ground) -> Outcome {
             findings.extend(synced(&mut trial, kind, &mut told).await);
         }
     }
+    // workers that were killed had refreshes of these webhooks in hand
+    trial.spans_are_lost();
     trial.healed().await;
     if let Some(load) = trial.load.take() {
         load.end().await;
