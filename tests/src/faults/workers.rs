@@ -42,7 +42,9 @@ pub(super) const CASES: &[Case] = &[
 
 /// Between two kills of the same worker.
 const KILLS_APART: Duration = Duration::from_secs(2);
-/// Longer than a worker takes to start: what the dead one claimed of the outbox is its own until then.
+/// Longer than a worker takes to start.
+const LOCK_MS_MAX: u32 = 14_000;
+/// Likewise: what the dead one claimed of the outbox is its own until then.
 const HELD_LEASE_MS: u32 = 10_000;
 
 async fn before_transaction(ground: Ground) -> Outcome {
@@ -59,7 +61,9 @@ async fn before_transaction(ground: Ground) -> Outcome {
 }
 
 async fn in_transaction(ground: Ground) -> Outcome {
-    let mut trial = Trial::start(ground, Fleet::builder().workers(1)).await;
+    // a lock that is given up sends the batch to a rung, and the moment would be over
+    let builder = Fleet::builder().workers(1).set("MUSTER_DATABASE_LOCK_TIMEOUT_MS", LOCK_MS_MAX);
+    let mut trial = Trial::start(ground, builder).await;
     trial.load(100, 800);
     trial.under_way(100).await;
     let mut rival = trial.fleet().database().connect().await;
