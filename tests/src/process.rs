@@ -204,7 +204,11 @@ impl Process {
                 return Ok(line.clone());
             }
             let ended = self.ended();
-            assert!(ended.is_none() || !is_whole, "{} ended ({ended:?}) before it logged {text:?}: {log:#?}", self.name);
+            assert!(
+                ended.is_none() || !is_whole,
+                "{} ended ({ended:?}) before it logged {text:?}: {log:#?}",
+                self.name
+            );
             Err(log.last().cloned())
         })
         .await
