@@ -49,18 +49,16 @@ async fn a_family_is_a_process_and_what_it_has_started() {
 
 #[tokio::test]
 async fn a_process_that_ends_by_itself_is_told_from_one_that_was_ended() {
-    let ends = async |script: &str, may_end: bool| {
-        let mut process = shell(script);
-        if may_end {
-            process.may_end();
-        }
-        until(DEADLINE, async || process.ended().ok_or("it runs")).await;
-        // whoever ends it afterwards does not cover it
-        process.kill();
-        process.ended_by_itself()
-    };
-    assert_eq!(ends("exit 3", false).await.as_deref(), Some("sh ended by itself: exit status: 3"));
-    assert_eq!(ends("exit 3", true).await, None);
+    let mut process = shell("exit 3");
+    until(DEADLINE, async || process.ended().ok_or("it runs")).await;
+    // whoever ends it afterwards does not cover it
+    process.kill();
+    assert_eq!(process.ended_by_itself().as_deref(), Some("sh ended by itself: exit status: 3"));
+    let mut allowed = shell("exec sleep 600");
+    allowed.may_end();
+    allowed.signal("TERM");
+    until(DEADLINE, async || allowed.ended().ok_or("it runs")).await;
+    assert_eq!(allowed.ended_by_itself(), None);
     let mut killed = shell("exec sleep 600");
     assert!(killed.is_running());
     assert_eq!(killed.ended_by_itself(), None);
