@@ -57,7 +57,10 @@ async fn soak(ground: Ground) -> Outcome {
         let _ = writeln!(std::io::stdout().lock(), "{}", line(minute, &usage));
         usages.push(usage);
     }
+    // what was to fail and was not asked for yet would fail the last poll
+    trial.sides().iter().for_each(|side| side.control().clear_faults());
     trial.healed().await;
+    trial.fleet.until_idle().await;
     let mut outcome = trial.finish().await;
     outcome.findings.extend(grown(&usages));
     outcome
