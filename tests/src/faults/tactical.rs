@@ -23,26 +23,33 @@ pub(super) const CASES: &[Case] = &[
     Case::new("tactical-5xx", "every answer is a 503 of the proxy before it", |ground| {
         Box::pin(faulty(ground, FaultKind::ServerError { status: 503 }))
     })
+    .recovers_within_s(BREAKER_S_MAX)
     .everyday(),
     Case::new("tactical-truncated", "every answer breaks off in its JSON", |ground| {
         Box::pin(faulty(ground, FaultKind::Truncated { bytes: 40 }))
-    }),
+    })
+    .recovers_within_s(BREAKER_S_MAX),
     Case::new("tactical-cut-short", "every answer ends in its JSON as if that were all", |ground| {
         Box::pin(faulty(ground, FaultKind::CutShort { bytes: 40 }))
-    }),
+    })
+    .recovers_within_s(BREAKER_S_MAX),
     Case::new("tactical-html", "every answer is the dashboard's HTML with 200", |ground| {
         Box::pin(faulty(ground, FaultKind::Html))
     })
+    .recovers_within_s(BREAKER_S_MAX)
     .everyday(),
     Case::new("tactical-redirect", "every answer leads to the metadata address of a cloud", |ground| {
         Box::pin(redirected(ground))
-    }),
+    })
+    .recovers_within_s(BREAKER_S_MAX),
     Case::new("tactical-away", "its address refuses connections, for long", |ground| {
         Box::pin(unreachable(ground, proxy::Fault::REFUSE))
-    }),
+    })
+    .recovers_within_s(BREAKER_S_MAX),
     Case::new("tactical-half-open", "its connections are half open", |ground| {
         Box::pin(unreachable(ground, proxy::Fault::HALF_OPEN))
-    }),
+    })
+    .recovers_within_s(BREAKER_S_MAX),
     Case::new("tactical-role-narrowed", "the key's role sees one client only, and later all of them again", |ground| {
         Box::pin(role_narrowed(ground))
     })
@@ -52,6 +59,8 @@ pub(super) const CASES: &[Case] = &[
     }),
 ];
 
+/// A breaker that failures have opened lets nobody ask for half a minute; then the poll that waits for it has its time.
+const BREAKER_S_MAX: u64 = 45;
 /// Where clouds keep their secrets.
 const METADATA: &str = "http://169.254.169.254/latest/meta-data/";
 /// Of the ladder, so that its longest delay is seven seconds.
@@ -129,7 +138,8 @@ async fn polled_during(
             let before = side.tactical_proxy().links().len() + side.control().asked().len();
             begin(side);
             runs.push(side.start_run(&trial.fleet, Kind::Alerts).await);
-            until(DEADLINE, async || {
+            // a breaker that the last round has opened stays so for half a minute
+            until(DEADLINE * 3, async || {
                 match side.tactical_proxy().links().len() + side.control().asked().len() - before {
                     0 => Err("nobody asked"),
                     _ => Ok(()),
