@@ -2,7 +2,6 @@
 
 use contract::topology::LANDING;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable};
 use tests::{DEADLINE, Fleet, Vhost, until};
 
 #[tokio::test]
@@ -37,18 +36,7 @@ async fn a_killed_worker_is_no_failure_of_its_own() {
 #[tokio::test]
 async fn dead_letters_that_no_target_takes_are_told_by_the_shared_broker_too() {
     let vhost = Vhost::create().await;
-    let text = |text: &str| AMQPValue::LongString(text.into());
-    let mut arguments = FieldTable::default();
-    for (name, value) in [
-        ("x-queue-type", text("quorum")),
-        ("x-dead-letter-exchange", text("nowhere")),
-        ("x-dead-letter-strategy", text("at-least-once")),
-        ("x-overflow", text("reject-publish")),
-        ("x-message-ttl", AMQPValue::LongInt(1)),
-    ] {
-        arguments.insert(name.into(), value);
-    }
-    vhost.declare_queue("pending", arguments).await;
+    vhost.declare_undeliverable("pending").await;
     assert!(vhost.publish("", "pending", BasicProperties::default(), b"dead").await);
     until(DEADLINE * 3, async || match vhost.dead_letters().await {
         told if told == [("pending".to_owned(), 1)] => Ok(()),

@@ -180,6 +180,25 @@ impl Client {
         declared.unwrap_or_else(|error| panic!("declare {queue}: {error}"));
     }
 
+    /// Declares a quorum queue whose messages die at once and whose dead letters no target takes.
+    ///
+    /// # Panics
+    /// When the broker is away or refuses.
+    pub async fn declare_undeliverable(&self, queue: &str) {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let mut arguments = FieldTable::default();
+        for (name, value) in [
+            ("x-queue-type", text("quorum")),
+            ("x-dead-letter-exchange", text("nowhere")),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+            ("x-message-ttl", AMQPValue::LongInt(1)),
+        ] {
+            arguments.insert(name.into(), value);
+        }
+        self.declare_queue(queue, arguments).await;
+    }
+
     /// A queue of the test's own that receives what is published to `exchange` with a matching key.
     ///
     /// # Panics

@@ -320,26 +320,13 @@ fn command(program: &str, folder: &Path, ports: Ports, user: Option<Account>) ->
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::{AMQPValue, FieldTable};
-
     use super::*;
     use crate::DEADLINE;
 
     #[tokio::test]
     async fn dead_letters_that_no_target_takes_are_told() {
         let broker = PrivateBroker::start().await;
-        let text = |text: &str| AMQPValue::LongString(text.into());
-        let mut arguments = FieldTable::default();
-        for (name, value) in [
-            ("x-queue-type", text("quorum")),
-            ("x-dead-letter-exchange", text("nowhere")),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-            ("x-message-ttl", AMQPValue::LongInt(1)),
-        ] {
-            arguments.insert(name.into(), value);
-        }
-        broker.client().declare_queue("pending", arguments).await;
+        broker.client().declare_undeliverable("pending").await;
         assert_eq!(broker.dead_letters().await, "[]");
         assert!(broker.client().publish("", "pending", lapin::BasicProperties::default(), b"dead").await);
         until(DEADLINE, async || match broker.dead_letters().await {

@@ -33,6 +33,13 @@ async fn all_taken(fleet: &Fleet) {
     assert_eq!(statuses, vec![Some(202); WEBHOOKS as usize]);
 }
 
+/// As [`all_taken`], with a broker that refuses connections.
+async fn all_taken_without_broker(fleet: &Fleet) {
+    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
+    fleet.amqp_proxy().cut();
+    all_taken(fleet).await;
+}
+
 /// Every webhook became a row, and its event left once, however often the message came.
 async fn all_reflected(fleet: &Fleet, events: &Events) {
     let expected = expected(fleet);
@@ -69,9 +76,7 @@ async fn until_told(fleet: &Fleet, is_spooling: bool, records: i64) {
 async fn what_comes_while_the_broker_refuses_is_reflected_after_it() {
     let fleet = builder().proxies().start().await;
     let events = Events::bind(fleet.amqp()).await;
-    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
-    fleet.amqp_proxy().cut();
-    all_taken(&fleet).await;
+    all_taken_without_broker(&fleet).await;
     until_metric(&fleet, "muster_spooling 1").await;
     until_told(&fleet, true, WEBHOOKS).await;
     fleet.amqp_proxy().set(Fault::NONE);
@@ -104,9 +109,7 @@ async fn what_comes_while_an_alarm_blocks_publishers_is_reflected_after_it() {
 async fn a_killed_gateways_spool_is_published_by_the_next_one_that_has_no_postgres() {
     let mut fleet = builder().proxies().start().await;
     let events = Events::bind(fleet.amqp()).await;
-    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
-    fleet.amqp_proxy().cut();
-    all_taken(&fleet).await;
+    all_taken_without_broker(&fleet).await;
     fleet.gateway().kill();
     fleet.database_proxy().set(Fault { refuse: true, ..Fault::NONE });
     fleet.database_proxy().cut();
@@ -123,9 +126,7 @@ async fn a_killed_gateways_spool_is_published_by_the_next_one_that_has_no_postgr
 async fn an_orphaned_spool_is_listed_and_handed_over_by_the_operators_command() {
     let mut fleet = builder().proxies().start().await;
     let events = Events::bind(fleet.amqp()).await;
-    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
-    fleet.amqp_proxy().cut();
-    all_taken(&fleet).await;
+    all_taken_without_broker(&fleet).await;
     let refused = muster(&fleet, &["list"]).await;
     assert!(refused.contains("belongs to a process that is running"), "{refused}");
     until_told(&fleet, true, WEBHOOKS).await;
@@ -145,9 +146,7 @@ async fn an_orphaned_spool_is_listed_and_handed_over_by_the_operators_command() 
 async fn an_operators_drain_that_is_killed_amid_its_rows_loses_and_doubles_nothing() {
     let mut fleet = builder().proxies().start().await;
     let events = Events::bind(fleet.amqp()).await;
-    fleet.amqp_proxy().set(Fault { refuse: true, ..Fault::NONE });
-    fleet.amqp_proxy().cut();
-    all_taken(&fleet).await;
+    all_taken_without_broker(&fleet).await;
     fleet.gateway().kill();
     // a transaction sees pg_stat_activity as it was at its first look
     let (mut rival, mut onlooker) = (fleet.database().connect().await, fleet.database().connect().await);

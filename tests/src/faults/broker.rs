@@ -71,11 +71,9 @@ const NOTICED_S: u64 = 20;
 const PIECE_BYTES_MAX: u64 = 16 << 10;
 /// Of a disk that gets full: what a node writes in a minute and more.
 const DISK_MIB: u32 = 256;
-/// The gateway's own default: the harness's is longer.
-const SPOOL_AFTER_MS: u32 = 100;
 
 fn fleet() -> Builder {
-    Fleet::builder().workers(2).set("MUSTER_GATEWAY_SPOOL_AFTER_MS", SPOOL_AFTER_MS)
+    Fleet::builder().workers(2)
 }
 
 pub(super) async fn under_load(ground: Ground, fleet: Builder) -> Trial {

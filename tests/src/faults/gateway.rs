@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use store::run::Kind;
 use tokio::net::TcpStream;
 
 use super::{Case, Ground, Outcome, Trial};
+use crate::disk::SmallDisk;
 use crate::proxy::Fault;
 use crate::{DEADLINE, Fleet, until};
 
@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
 /// Descriptors that a gateway has at its start are fewer, and idle connections take the rest.
 const DESCRIPTORS_MAX: usize = 80;
 /// Of the disk that is full: room for the webhooks of a few seconds in the spool's log.
-const DISK_BYTES: &str = "64m";
+const DISK_MIB: u32 = 64;
 /// The log's own head, before its first group.
 const LOG_HEAD_BYTES: usize = 32;
 /// A torn group is not longer.
@@ -140,48 +140,19 @@ fn tear(folder: &Path) {
     file.write_all(torn).expect("the disk has room");
 }
 
-/// A small disk; gone with the handle.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let size = format!("size={DISK_BYTES}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder.path()).status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "only root may mount a disk of its own: run this case as root"
-        );
-        Self(folder)
-    }
-
-    fn path(&self) -> String {
-        self.0.path().display().to_string()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // what is left of it is memory, until the machine ends
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 async fn spool_disk_full(ground: Ground) -> Outcome {
-    let disk = SmallDisk::mount();
-    let mut trial = spooling(ground, &[("MUSTER_GATEWAY_STATE_DIR", &disk.path())]).await;
+    // the trial goes first, then its disk, then the folder
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = SmallDisk::mount(folder.path().join("disk"), DISK_MIB);
+    let mut trial = spooling(ground, &[("MUSTER_GATEWAY_STATE_DIR", &disk.path().display().to_string())]).await;
     trial.may_refuse();
     // somebody else takes what is left
-    let hog = disk.0.path().join("hog");
-    let filled = Command::new("dd").args(["if=/dev/zero", &format!("of={}", hog.display())]).status();
-    assert!(filled.is_ok_and(|status| !status.success()), "the disk is full");
+    disk.fill();
     trial.until_refused(20).await;
-    std::fs::remove_file(&hog).expect("the file is there");
+    disk.empty();
     broker_back(&mut trial);
     trial.healed().await;
-    let outcome = trial.finish().await;
-    drop(disk);
-    outcome
+    trial.finish().await
 }
 
 async fn descriptors(ground: Ground) -> Outcome {

@@ -1,7 +1,5 @@
 //! Whether the moment that a case waits for has come, and its harm has hit.
 
-use std::time::{Duration, Instant};
-
 use contract::topology;
 use sqlx::AssertSqlSafe;
 use telemetry::metric;
@@ -53,17 +51,16 @@ impl Trial {
     /// If none does.
     pub async fn until_told(&mut self, is_published: bool) {
         let standing = "select message_id from muster.outbox where exchange = $1";
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        until(DEADLINE, async || {
             self.keep_events().await;
-            let stand: Vec<String> =
-                sqlx::query_scalar(standing).bind(topology::EVENTS).fetch_all(&self.sql).await.expect("it answers");
+            let stand = sqlx::query_scalar(standing).bind(topology::EVENTS).fetch_all(&self.sql).await;
+            let stand: Vec<String> = stand.map_err(|error| error.to_string())?;
             let came = |id: &String| self.changes.iter().any(|(came, _)| came == id);
-            if stand.iter().any(|id| !is_published || came(id)) {
-                return;
+            match stand.iter().any(|id| !is_published || came(id)) {
+                true => Ok(()),
+                false => Err(format!("{} events stand in the outbox, none as it should", stand.len())),
             }
-            assert!(Instant::now() < deadline, "{} events stand in the outbox, none as it should", stand.len());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        })
+        .await;
     }
 }
