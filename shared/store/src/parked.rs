@@ -1,7 +1,7 @@
 //! Parked messages: what nobody could work on, kept for people to look at, its bytes untouched.
 //!
 //! The parker moves messages from the landing queue into this table and then acks; when it dies between the two, the
-//! message comes again and is the same row, recognised by a hash over the whole delivery. While a row stands its twin is
+//! message comes again and is the same row, recognised by a hash ([`Parked::dedup`]). While a row stands its twin is
 //! left out; whoever redrives a row must delete it in the transaction that writes its message to the outbox, so that a
 //! message which fails once more finds no row in its way.
 
@@ -86,23 +86,40 @@ pub struct Parked {
 }
 
 impl Parked {
-    /// What the same delivery is recognised by: everything that is the same when it is delivered again, and as much as
-    /// tells it from every other. A message id alone is not enough (poison may have none or a foreign one).
+    /// What the same message is recognised by.
+    ///
+    /// A worker that dies between a retry's publish and its ack leaves two copies, which may fail in two ways and in two
+    /// lanes: whose it is, its id and kind, the moment of its first publish and its body are theirs in common, and they
+    /// are one row. An id alone is not enough (poison may have none or a foreign one): without that moment it is
+    /// everything that is the same when a delivery comes again.
     #[must_use]
     pub fn dedup(&self) -> String {
+        let place = match (&self.message_id, self.first_published_at) {
+            (Some(_), Some(at)) => {
+                [self.tenant.unwrap_or_default().to_string(), at.to_rfc3339(), self.state.as_str().to_owned()]
+            }
+            _ => {
+                let queue = self.queue.as_deref().unwrap_or_default();
+                [format!("{} {queue}", self.exchange), self.routing_key.clone(), self.lasting_headers().to_string()]
+            }
+        };
+        contract::id::of(&[
+            self.message_id.as_deref().unwrap_or_default().as_bytes(),
+            self.kind.as_deref().unwrap_or_default().as_bytes(),
+            place[0].as_bytes(),
+            place[1].as_bytes(),
+            place[2].as_bytes(),
+            &self.body,
+        ])
+    }
+
+    /// The headers without what the broker counts.
+    fn lasting_headers(&self) -> Value {
         let mut headers = self.headers.clone();
         if let Value::Object(headers) = &mut headers {
             headers.remove(DELIVERY_COUNT);
         }
-        contract::id::of(&[
-            self.message_id.as_deref().unwrap_or_default().as_bytes(),
-            self.kind.as_deref().unwrap_or_default().as_bytes(),
-            self.exchange.as_bytes(),
-            self.routing_key.as_bytes(),
-            self.queue.as_deref().unwrap_or_default().as_bytes(),
-            headers.to_string().as_bytes(),
-            &self.body,
-        ])
+        headers
     }
 }
 

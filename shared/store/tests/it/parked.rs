@@ -81,6 +81,51 @@ fn another_body_header_key_or_id_is_another_message() {
     assert_eq!(dedups.len(), 7);
 }
 
+fn copy() -> Parked {
+    Parked {
+        tenant: Some(Uuid::from_u128(1)),
+        kind: Some("alert.observed.v1".to_owned()),
+        message_id: Some("ab".to_owned()),
+        first_published_at: Some(DateTime::UNIX_EPOCH),
+        ..poison()
+    }
+}
+
+#[tokio::test]
+async fn copies_of_a_message_that_failed_in_two_ways_are_one_row() {
+    let database = TestDatabase::create().await;
+    let store = database.store();
+    let second = Parked {
+        class: "timeout".to_owned(),
+        reason: "its job had no end".to_owned(),
+        attempt: 3,
+        routing_key: "alert-worker.suspect.alert.observed.v1".to_owned(),
+        queue: Some("alert-worker.suspect".to_owned()),
+        headers: json!({"x-muster-class": "timeout"}),
+        ..copy()
+    };
+    assert_eq!(parked::insert(&store, &[copy()]).await.unwrap(), 1);
+    assert_eq!(parked::insert(&store, &[second]).await.unwrap(), 0);
+}
+
+#[test]
+fn another_tenant_id_kind_body_state_or_first_publish_is_another_message() {
+    let others = [
+        copy(),
+        Parked { tenant: Some(Uuid::from_u128(2)), ..copy() },
+        Parked { kind: Some("alert.sweep.v1".to_owned()), ..copy() },
+        Parked { message_id: Some("ac".to_owned()), ..copy() },
+        Parked { body: vec![1], ..copy() },
+        Parked { state: ParkedState::Held, ..copy() },
+        Parked { first_published_at: Some(DateTime::UNIX_EPOCH + TimeDelta::milliseconds(1)), ..copy() },
+        Parked { first_published_at: None, ..copy() },
+    ];
+    let mut dedups: Vec<String> = others.iter().map(Parked::dedup).collect();
+    dedups.sort();
+    dedups.dedup();
+    assert_eq!(dedups.len(), 8);
+}
+
 #[tokio::test]
 async fn no_content_makes_parking_fail() {
     let database = TestDatabase::create().await;
