@@ -54,7 +54,7 @@ fn take(first: Append, inbox: &Receiver<Append>) -> Vec<Append> {
 
 fn write(shared: &Shared, batch: Vec<Append>) {
     shared.disk.mend();
-    let (mut kept, mut bytes, mut lack) = (Vec::with_capacity(batch.len()), 0, None);
+    let (mut kept, mut bytes) = (Vec::with_capacity(batch.len()), 0);
     for append in batch {
         let more = append.bytes.len() as u64;
         match shared.room_for(bytes + more) {
@@ -63,14 +63,12 @@ fn write(shared: &Shared, batch: Vec<Append>) {
                 kept.push(append);
             }
             Some(what) => {
-                lack = Some((what, more));
+                // noted before anybody hears of it: who was refused reads the same in the figures
+                shared.gauge.note_room(Some(what), more);
                 // whoever does not wait any more needs no answer
                 let _ = append.reply.send(Err(AppendError::Full(what)));
             }
         }
-    }
-    if let Some((what, more)) = lack {
-        shared.gauge.note_room(Some(what), more);
     }
     if kept.is_empty() {
         return;
