@@ -175,7 +175,7 @@ pub(super) async fn rows(sql: &PgPool, tenant: Uuid) -> Result<Rows, String> {
     let query =
         "select r.external_alert_id, alert_id, r.external_device_id, r.triggered_at, r.severity, r.status, r.dedup_key,
                         r.occurrence_count, s.opened_rev, s.updated_rev, s.resolved_rev, s.reopened_rev,
-                        coalesce(s.details->'v'->>0, s.loose_details->'v'->>0) = '1', least(s.opened_at, s.loose_opened_at),
+                        coalesce(s.details->'v'->>0, s.loose_details->'v'->>0) = '2', least(s.opened_at, s.loose_opened_at),
                         coalesce(s.resolve_said_at, s.loose_resolve_said_at) is not null
                  from rmm_alerts r join muster.alert_state s using (tenant, alert_id)
                  where tenant = $1 and r.external_alert_id not like 'was:%'";

@@ -69,13 +69,24 @@ pub(crate) enum Field {
 /// One detail as the best source told it. The order of the fields is the order of precedence, the value breaks ties.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Told(
-    /// Who told it: webhook 0, poll 1.
+    /// Who told it, see [`rank`].
     pub(crate) u8,
     /// When, microseconds since the epoch.
     pub(crate) i64,
     /// What.
     pub(crate) String,
 );
+
+/// How much a fact's details count. Of one incarnation a poll knows more than webhooks, and a resolve more than the open
+/// that it may overtake on its way; without an `alert_time` nobody knows which incarnation is meant, and the newest counts.
+fn rank(fact: &Fact) -> u8 {
+    match fact.said {
+        _ if fact.alert_time.is_none() => 0,
+        Said::Open | Said::Absent => 0,
+        Said::Resolve => 1,
+        Said::PolledOpen | Said::PolledClosed => 2,
+    }
+}
 
 /// The details: for each the greatest that anybody told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +95,7 @@ pub(crate) struct DetailsTold(pub(crate) BTreeMap<Field, Told>);
 
 impl DetailsTold {
     fn of(fact: &Fact) -> Self {
-        let is_poll = matches!(fact.said, Said::PolledOpen | Said::PolledClosed);
-        let rank = u8::from(is_poll && fact.alert_time.is_some());
+        let rank = rank(fact);
         let Details { severity, message, alert_type, check_id, host_name, client_id, site_id, snooze, hidden } =
             fact.details.clone();
         let told = [

@@ -130,6 +130,32 @@ async fn a_resolve_before_its_open_is_kept_and_the_late_open_reopens_nothing() {
 }
 
 #[tokio::test]
+async fn a_resolve_says_how_bad_it_was_also_where_it_overtakes_its_open() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let fact = |said, at, number, severity| {
+        let mut fact = world.fact(said, at, Some(number), Some(1));
+        fact.details.severity = Some(severity);
+        fact
+    };
+    // escalated without a webhook, as Tactical does: only the resolve knows
+    let told = |number, opened, resolved| {
+        [fact(Said::Open, opened, number, Severity::Moderate), fact(Said::Resolve, resolved, number, Severity::Critical)]
+    };
+    world.observe(&told("7", 5, 9)).await;
+    world.observe(&told("8", 9, 5)).await;
+    let [open, resolve] = told("9", 9, 5);
+    world.observe(&[resolve]).await;
+    world.observe(&[open]).await;
+    let rows = world.rows().await;
+    let shown = ["7", "8", "9"].map(|number| (rows[number].severity.as_str(), rows[number].status.as_str()));
+    assert_eq!(shown, [("critical", "resolved"); 3]);
+    // and what a poll saw counts more than either
+    world.observe(&[fact(Said::PolledClosed, 7, "9", Severity::Minor)]).await;
+    assert_eq!(world.rows().await["9"].severity, "minor");
+}
+
+#[tokio::test]
 async fn a_missed_resolve_is_healed_by_the_alerts_absence_from_a_poll() {
     let database = TestDatabase::create().await;
     let world = World::new(&database).await;

@@ -109,9 +109,14 @@ fn row(facts: &[Fact], assets: &BTreeMap<String, Uuid>) -> Option<Row> {
     })
 }
 
-/// What the best source said: a poll before a webhook, then the later, then the greater value.
+/// What the best source said: a poll before a resolve before an open, of one incarnation; then the later, then the greater
+/// value.
 fn best(facts: &[&Fact], said: impl Fn(&Fact) -> Option<String>) -> Option<String> {
-    let is_poll = |fact: &Fact| matches!(fact.said, Said::PolledOpen | Said::PolledClosed) && fact.alert_time.is_some();
-    let told = facts.iter().filter_map(|fact| Some((is_poll(fact), fact.at, said(fact)?)));
+    let rank = |fact: &Fact| match (fact.alert_time, fact.said) {
+        (Some(_), Said::PolledOpen | Said::PolledClosed) => 2,
+        (Some(_), Said::Resolve) => 1,
+        _ => 0,
+    };
+    let told = facts.iter().filter_map(|fact| Some((rank(fact), fact.at, said(fact)?)));
     told.max().map(|(_, _, value)| value)
 }
