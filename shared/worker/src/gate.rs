@@ -14,8 +14,9 @@ use telemetry::watchdog;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// A question a second and worker is no load for a server that comes back, and no recovery waits longer for one.
 const REOPEN: Policy =
-    Policy { initial: Duration::from_millis(100), factor: 2.0, ceiling: Duration::from_secs(2), jitter: 0.3 };
+    Policy { initial: Duration::from_millis(100), factor: 2.0, ceiling: Duration::from_secs(1), jitter: 0.3 };
 
 /// A cheap handle; all clones are one gate.
 #[derive(Clone)]

@@ -153,9 +153,9 @@ async fn migration_late(ground: Ground) -> Outcome {
 }
 
 async fn contended(ground: Ground) -> Outcome {
-    let (time, seed) = (Duration::from_secs(ground.pick(5, 30)), ground.seed);
-    // contention that goes on burns attempts: the longest rung is eleven seconds, all ten are fifty
-    let mut trial = under_load(ground, fleet().set("MUSTER_RETRY_BASE_MS", 3)).await;
+    let (time, seed) = (Duration::from_secs(ground.pick(5, 20)), ground.seed);
+    // contention that goes on burns attempts: the longest rung is seven seconds, all ten are thirty-three
+    let mut trial = under_load(ground, fleet().set("MUSTER_RETRY_BASE_MS", 2)).await;
     // a session that locks rows in another order than ours meets deadlocks; one that sees a snapshot, serialization failures
     isolate(&trial, "repeatable read").await;
     let before = deadlocks(&trial).await;
