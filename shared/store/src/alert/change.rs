@@ -30,6 +30,8 @@ pub(crate) struct Change {
     traceparent: Option<String>,
     /// Nobody but polls told of it.
     is_polled: bool,
+    /// The batch tells what was counted before, whatever else it tells: whoever counted that may have died right after.
+    is_retold: bool,
     /// Agents that a webhook of the batch was about.
     pub(crate) refreshes: Vec<Agent>,
     pub(crate) asset_id: Option<Uuid>,
@@ -51,10 +53,13 @@ impl Change {
         for double in &doubles {
             state.join(&double.state);
         }
+        let mut is_retold = false;
         for position in &component.items {
             let item = &items[*position];
             if !stored.get(&alert).is_some_and(|old| old.has_outlived(&item.fact)) {
-                state.join(&State::of(&item.fact, &item.keys));
+                let told = State::of(&item.fact, &item.keys);
+                is_retold |= state.digests.knows(&told.digests);
+                state.join(&told);
             }
         }
         let told = component.items.iter().map(|position| &items[*position].fact).filter(|fact| fact.is_webhook());
@@ -74,6 +79,7 @@ impl Change {
             old_view,
             doubles,
             is_polled: component.items.iter().all(|position| !items[*position].fact.is_webhook()),
+            is_retold,
             moved: component.names.into_iter().filter(|name| names[name] != alert).collect(),
             traceparent: component.items.iter().rev().find_map(|position| items[*position].fact.traceparent.clone()),
         }
@@ -82,6 +88,13 @@ impl Change {
     /// Whether the batch told anything new about it.
     pub(crate) fn is_news(&self) -> bool {
         !self.doubles.is_empty() || self.old.as_ref().is_none_or(|old| old.state != self.state)
+    }
+
+    /// Its opening where the numbers around it are to be looked at after the commit: it is new or has moved, or whoever
+    /// wrote it may have died before that look.
+    pub(crate) fn opening_to_check(&self) -> Option<Opening> {
+        let is_due = self.is_retold || !self.is_news() || self.moved_opening().is_some();
+        self.opening().filter(|_| is_due)
     }
 
     /// Whether a poll has found it: nobody saw it before, and no webhook told of it.

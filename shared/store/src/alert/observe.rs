@@ -152,9 +152,7 @@ async fn observe_in(connection: &mut PgConnection, facts: &[Fact]) -> Result<(Ob
     let mut after = After::default();
     for change in &changes {
         after.agents.extend(change.agent());
-        if !change.is_news() || change.moved_opening().is_some() {
-            after.openings.extend(change.opening().map(|opening| (opening.dedup, change.alert)));
-        }
+        after.openings.extend(change.opening_to_check().map(|opening| (opening.dedup, change.alert)));
     }
     changes.retain(Change::is_news);
     complete(connection, &mut changes).await?;

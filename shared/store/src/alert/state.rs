@@ -138,6 +138,11 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
+    /// Whether any of the other's facts was counted here.
+    pub(crate) fn knows(&self, other: &Self) -> bool {
+        other.known.iter().any(|digest| self.known.contains(digest))
+    }
+
     fn join(&mut self, other: &Self) {
         let forgotten = other.facts - other.known.len() as i64;
         let new: Vec<u64> = other.known.iter().copied().filter(|digest| !self.known.contains(digest)).collect();

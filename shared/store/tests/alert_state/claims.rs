@@ -140,7 +140,10 @@ async fn a_resolve_says_how_bad_it_was_also_where_it_overtakes_its_open() {
     };
     // escalated without a webhook, as Tactical does: only the resolve knows
     let told = |number, opened, resolved| {
-        [fact(Said::Open, opened, number, Severity::Moderate), fact(Said::Resolve, resolved, number, Severity::Critical)]
+        [
+            fact(Said::Open, opened, number, Severity::Moderate),
+            fact(Said::Resolve, resolved, number, Severity::Critical),
+        ]
     };
     world.observe(&told("7", 5, 9)).await;
     world.observe(&told("8", 9, 5)).await;
@@ -316,6 +319,21 @@ async fn flapping_shows_as_occurrences_and_a_late_opening_moves_the_later_ones()
     assert_eq!(counts().await, [1, 2, 3, 4]);
     let last: Vec<i32> = world.drain().await.iter().map(|event| event.occurrence_count).collect();
     assert_eq!(last.iter().max(), Some(&3));
+}
+
+#[tokio::test]
+async fn the_number_of_an_opening_whose_worker_died_after_its_commit_is_set_right_by_the_redelivery() {
+    let database = TestDatabase::create().await;
+    let world = World::new(&database).await;
+    let open = |number: &str, at_s| world.fact(Said::Open, at_s, Some(number), Some(at_s));
+    world.observe(&[open("1", 10), open("2", 20)]).await;
+    // two that did not see each other, and the later one died before it looked again
+    let died = "update rmm_alerts set occurrence_count = 1";
+    for redelivered in [vec![open("2", 20)], vec![open("2", 20), world.fact(Said::Resolve, 30, Some("2"), Some(20))]] {
+        world.run(died).await;
+        world.observe(&redelivered).await;
+        assert_eq!(world.rows().await["2"].occurrence_count, 2, "{redelivered:?}");
+    }
 }
 
 #[tokio::test]
