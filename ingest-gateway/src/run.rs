@@ -57,6 +57,10 @@ pub enum RunError {
     Spool(#[from] OpenError),
 }
 
+/// Patience for each step of an end whose callers wait at a held socket: Tactical waits for eight seconds, and the process
+/// that comes next goes on with the spool.
+const HANDOVER_MAX: Duration = Duration::from_millis(500);
+
 /// The outside world, so that tests can put another one in its place.
 pub struct Outside {
     /// Where hooks come from.
@@ -76,6 +80,8 @@ pub struct Running {
     pub admin_address: Option<SocketAddr>,
     /// What the spool holds, at most a second old; `None` before the first look. Its sender goes with the gateway.
     holding: watch::Receiver<Option<Holding>>,
+    /// For each step of an end.
+    patience: Duration,
     task: JoinHandle<()>,
 }
 
@@ -111,9 +117,10 @@ pub async fn run(config: Config, metrics: MetricsHandle, cancel: CancellationTok
             });
             let telling = spooled::tell(store.clone(), running.holding.clone());
             let telling = watchdog::part("what tells of the spool", &cancel, telling);
+            let patience = running.patience;
             running.stopped().await;
-            // it ends by itself, within its time for one statement
-            let _ = telling.await;
+            // it ends by itself, unless the database hangs
+            let _ = tokio::time::timeout(patience, telling).await;
             if let Some(ticking) = ticking {
                 // a look under way is not waited for: what it has not committed stays due
                 ticking.abort();
@@ -141,9 +148,9 @@ pub async fn start(
     cancel: CancellationToken,
 ) -> Result<Running, RunError> {
     let mut handed = ListenFd::from_env();
-    let listener = bind(&mut handed, 0, ("listen", "MUSTER_GATEWAY_LISTEN"), config.listen).await?;
+    let (listener, is_held) = bind(&mut handed, 0, ("listen", "MUSTER_GATEWAY_LISTEN"), config.listen).await?;
     let admin = match config.admin_listen {
-        Some(address) => Some(bind(&mut handed, 1, ("admin-listen", "MUSTER_GATEWAY_ADMIN_LISTEN"), address).await?),
+        Some(address) => Some(bind(&mut handed, 1, ("admin-listen", "MUSTER_GATEWAY_ADMIN_LISTEN"), address).await?.0),
         None => None,
     };
     let local = |listener: &TcpListener| listener.local_addr().expect("a bound listener has an address");
@@ -162,16 +169,18 @@ pub async fn start(
         tracing::info!(listen.address = %address, "listening for /metrics");
     }
     let drain_timeout = config.limits.listener().drain_timeout;
+    // nobody may ever start a gateway on this folder again, unless something holds its socket
+    let patience = if is_held { HANDOVER_MAX } else { drain_timeout };
     let stop = cancel.clone();
     let task = watchdog::part("the gateway", &stop, async move {
-        live(gateway, (listener, public), admin, shown, cancel).await;
+        live(gateway, (listener, public), admin, shown, (cancel, patience)).await;
         // the lock on the folder is free once the thread has ended
-        let joined = tokio::task::spawn_blocking(move || writer.join(drain_timeout)).await;
+        let joined = tokio::task::spawn_blocking(move || writer.join(patience)).await;
         if !joined.unwrap_or(false) {
             tracing::error!("the spool's disk hangs: it is not waited for any longer");
         }
     });
-    Ok(Running { address, admin_address, holding, task })
+    Ok(Running { address, admin_address, holding, patience, task })
 }
 
 /// Opening reads the disk.
@@ -180,13 +189,14 @@ async fn open(folder: PathBuf, limits: spool::Limits) -> Result<(Spool, Writer),
     opening.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
 }
 
-/// Everything that runs, until the drain is over.
+/// Everything that runs, until the drain is over. What has been taken is answered first; then each step of handing over what
+/// the spool holds, and of ending, is given so much time.
 async fn live(
     gateway: Arc<Gateway>,
     (listener, router): (TcpListener, Router),
     admin: Option<(TcpListener, Router)>,
     shown: watch::Sender<Option<Holding>>,
-    cancel: CancellationToken,
+    (cancel, patience): (CancellationToken, Duration),
 ) {
     let reloading = watchdog::part("the look at the hooks", &cancel, {
         let (hooks, cancel) = (Arc::clone(&gateway.hooks), cancel.clone());
@@ -205,12 +215,13 @@ async fn live(
     let serving = async {
         let keep = gateway.keep.as_ref();
         let mut drain = Drain::new(keep, Duration::from_millis(gateway.limits.spool_refusal_pause_ms));
-        let draining = drain.run(&cancel, limits.drain_timeout);
+        let draining = drain.run(&cancel, patience);
         let draining = watchdog::vital("the spool's drain", cancel.clone(), draining);
         tokio::join!(serve(listener, router, limits, cancel.clone()), draining);
         keep.publishing.close();
-        keep.publishing.wait().await;
-        watchdog::vital("the spool's last drain", cancel.clone(), empty(&mut drain, limits.drain_timeout)).await;
+        // who is answered needs none of these any more: what was not confirmed is in the spool, and comes twice
+        let _ = tokio::time::timeout(patience, keep.publishing.wait()).await;
+        watchdog::vital("the spool's last drain", cancel.clone(), empty(&mut drain, patience)).await;
         drained.cancel();
     };
     tokio::join!(serving, admin_serving);
@@ -220,11 +231,11 @@ async fn live(
         let _ = task.await;
     }
     // nor for ever the disk
-    let _ = tokio::time::timeout(limits.drain_timeout, spooled::look(&gateway.keep, &shown)).await;
+    let _ = tokio::time::timeout(patience, spooled::look(&gateway.keep, &shown)).await;
     gateway.hooks.saved().await;
 }
 
-/// What is in the spool is better with the broker: nobody may ever start a gateway on this folder again.
+/// What is in the spool is better with the broker.
 async fn empty(drain: &mut Drain<'_>, timeout: Duration) {
     let left = tokio::time::timeout(timeout, drain.finish()).await;
     if left != Ok(0) {
@@ -245,19 +256,20 @@ fn routers(gateway: &Arc<Gateway>, metrics: MetricsHandle, has_admin: bool) -> (
 }
 
 /// Takes the socket that systemd holds for us, in the order of its unit (webhooks, then metrics), or binds the address.
-/// Held sockets keep their callers while one process ends and the next begins, so that a restart refuses nobody.
+/// Held sockets keep their callers while one process ends and the next begins, so that a restart refuses nobody; whether
+/// this one is held.
 async fn bind(
     handed: &mut ListenFd,
     place: usize,
     (flag, variable): (&'static str, &'static str),
     address: SocketAddr,
-) -> Result<TcpListener, RunError> {
+) -> Result<(TcpListener, bool), RunError> {
     let refused = |cause| RunError::Listen { flag, variable, address, cause };
     match handed.take_tcp_listener(place).map_err(refused)? {
         Some(held) => {
             held.set_nonblocking(true).map_err(refused)?;
-            TcpListener::from_std(held).map_err(refused)
+            Ok((TcpListener::from_std(held).map_err(refused)?, true))
         }
-        None => TcpListener::bind(address).await.map_err(refused),
+        None => Ok((TcpListener::bind(address).await.map_err(refused)?, false)),
     }
 }
