@@ -9,7 +9,7 @@ use lapin::types::FieldTable;
 use tokio_util::sync::CancellationToken;
 
 use crate::headers;
-use crate::outgoing::{CLASS, PARKED_BY, QUEUE};
+use crate::outgoing::{CLASS, KEY, PARKED_BY, QUEUE};
 
 /// One delivery. It belongs to the session (one channel's life) that brought it.
 #[derive(Debug, Clone)]
@@ -86,6 +86,12 @@ impl Delivery {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         headers::string(self.properties.headers().as_ref()?, name)
+    }
+
+    /// The key that a message in the landing queue was published with before it was parked.
+    #[must_use]
+    pub fn key_before(&self) -> String {
+        self.header(KEY).unwrap_or_else(|| self.routing_key.clone())
     }
 
     /// Why this message lies in the landing queue.

@@ -16,6 +16,11 @@ pub const CLASS: &str = "x-muster-class";
 pub const PARKED_BY: &str = "x-muster-parked-by";
 /// Header of a parked message: the queue that it was consumed from.
 pub const QUEUE: &str = "x-muster-queue";
+/// Header of a parked message: the key that it was published with; its own leads to the landing queue.
+pub const KEY: &str = "x-muster-key";
+
+/// AMQP's default exchange.
+const DEFAULT: &str = "";
 
 /// A message that no broker would take; repeating it is useless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +115,9 @@ impl Outgoing {
 
     /// A copy for the landing queue: body untouched, every header kept but the broker's own, the verdict added.
     ///
+    /// By the default exchange, to which every queue is bound for ever: what has no queue to go to is confirmed and gone, and
+    /// so would be what is parked while somebody has taken the landing queue's binding away.
+    ///
     /// # Errors
     /// [`InvalidMessage`] where a property breaks a limit, which a delivered message cannot.
     pub fn park(delivery: &Delivery, class: &str, reason: &str, parked_by: &str) -> Result<Self, InvalidMessage> {
@@ -118,9 +126,10 @@ impl Outgoing {
         table.insert(envelope::REASON.into(), text(headers::cut(reason, envelope::REASON_BYTES_MAX)));
         table.insert(PARKED_BY.into(), text(parked_by));
         table.insert(QUEUE.into(), text(&delivery.queue));
+        table.insert(KEY.into(), text(&delivery.routing_key));
         Ok(Self {
-            exchange: topology::LANDING.into(),
-            routing_key: short("routing key", &delivery.routing_key)?,
+            exchange: DEFAULT.into(),
+            routing_key: topology::LANDING.into(),
             properties: delivery.properties.clone().with_headers(table).with_delivery_mode(2),
             body: delivery.body.clone(),
         })

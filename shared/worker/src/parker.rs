@@ -140,7 +140,7 @@ fn row(delivery: &Delivery, me: &str) -> Parked {
         worker_version: verdict.parked_by.unwrap_or_else(|| me.to_owned()),
         state: ParkedState::Parked,
         exchange: contract::topology::WORK.to_owned(),
-        routing_key: delivery.routing_key.clone(),
+        routing_key: delivery.key_before(),
         queue: verdict.queue,
         headers: headers(delivery),
         body: delivery.body.to_vec(),

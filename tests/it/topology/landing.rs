@@ -1,9 +1,11 @@
 //! The landing queue: whatever the broker gives up or cannot route lies there, and stays.
 
+use broker::Outgoing;
 use broker::consumer::Settlement::{Ack, Requeue};
 use broker::consumer::{Subscription, consume};
 use broker::topology::DELIVERY_LIMIT;
 use contract::topology::{LANDING, Lane, WORK};
+use lapin::types::FieldTable;
 use tests::sample::{RunningConsumers, RunningPublisher, number, outgoing, queue, take};
 use tests::{DEADLINE, Vhost, until};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,27 @@ async fn an_unrouted_message_says_that_nobody_takes_its_key() {
         (verdict.class.as_str(), verdict.reason.as_str()),
         ("unrouted", "no queue takes the key no-worker.main.x.v1")
     );
+}
+
+#[tokio::test]
+async fn a_message_is_parked_with_its_key_also_while_the_landing_is_bound_to_nothing() {
+    let vhost = Vhost::create().await;
+    let running = RunningPublisher::start(&vhost.config(), "publish").await;
+    running.publish_work(Lane::Main, 1..=1).await;
+    let mut consuming = RunningConsumers::start(&vhost.config(), "consume", &[(Lane::Main, 10)]);
+    let main = &mut consuming.consumers[0];
+    let delivery = take(main, 1).await.remove(0);
+    let channel = vhost.try_channel().await.expect("the broker is there");
+    let unbound = channel.queue_unbind(LANDING.into(), LANDING.into(), "".into(), FieldTable::default()).await;
+    unbound.expect("it was bound");
+    let parked = Outgoing::park(&delivery, "permanent", "because", "test 1").expect("it was delivered");
+    running.publisher.publish(parked).await.expect("the broker takes it");
+    main.settler().settle([(&delivery, Ack)]);
+    let (mut landing, _stop) = landing(&vhost);
+    let landed = take(&mut landing, 1).await.remove(0);
+    let verdict = landed.verdict();
+    assert_eq!((number(&landed), verdict.class.as_str(), verdict.reason.as_str()), (1, "permanent", "because"));
+    assert_eq!(landed.key_before(), delivery.routing_key);
 }
 
 #[tokio::test]
