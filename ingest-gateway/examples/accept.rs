@@ -34,14 +34,14 @@ async fn main() -> ExitCode {
         "all" => vec!["up", "down", "hung"],
         one => vec![one],
     };
-    let mut all_taken = true;
+    let mut is_kept = true;
     for broker in brokers {
-        all_taken &= bench(broker, seconds).await;
+        is_kept &= bench(broker, seconds).await;
     }
-    if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs and prints; whether every webhook was taken.
+/// Runs and prints; whether every webhook was taken, and in time.
 async fn bench(broker: &str, seconds: u32) -> bool {
     let world = Arc::new(World::start(&["--spool-after-ms", "100", "--connections-max", "10000"]).await);
     match broker {
@@ -61,9 +61,9 @@ async fn bench(broker: &str, seconds: u32) -> bool {
     print("fdatasync alone, before", &before);
     let p99 = print("webhook to its answer", &times);
     print("fdatasync alone, after", &after);
-    let is_kept = if p99 <= P99_MAX { "kept" } else { "not kept" };
-    println!("{} answered 202, {refused} otherwise; p99 <= {} ms: {is_kept}\n", times.len(), P99_MAX.as_millis());
-    refused == 0
+    let word = if p99 <= P99_MAX { "kept" } else { "not kept" };
+    println!("{} answered 202, {refused} otherwise; p99 <= {} ms: {word}\n", times.len(), P99_MAX.as_millis());
+    refused == 0 && p99 <= P99_MAX
 }
 
 /// Sends at the rate, whatever the answers take; a time counts from when its webhook was due.
