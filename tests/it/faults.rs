@@ -36,6 +36,7 @@ everyday! {
     a_gateway_killed_again_and_again_loses_nothing_that_it_took => "gateway-killed",
     a_gateway_takes_webhooks_although_it_starts_without_postgres => "gateway-restarted-without-postgres",
     a_gateway_on_a_kept_socket_refuses_nobody_while_it_is_restarted => "gateway-restart-refuses-nobody",
+    a_gateway_whose_broker_hangs_is_restarted_while_callers_wait => "gateway-restarted-beside-a-hung-broker",
     a_tactical_that_answers_503_costs_nothing_but_time => "tactical-5xx",
     a_tactical_that_answers_with_html_resolves_nothing => "tactical-html",
     a_role_that_is_narrowed_resolves_nothing => "tactical-role-narrowed",

@@ -30,7 +30,7 @@ pub use postgres::PrivatePostgres;
 pub use process::{Process, memory_peak_kib};
 pub use proxy::Proxy;
 pub use rabbit::PrivateBroker;
-pub use until::{DEADLINE, soon, until, within};
+pub use until::{DEADLINE, soon, until, until_metric, within};
 pub use vhost::Vhost;
 
 /// A variable that `./dev test` sets.

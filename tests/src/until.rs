@@ -39,6 +39,20 @@ async fn look<T, S: Debug>(
     }
 }
 
+/// Waits until a program's `/metrics` hold a line.
+///
+/// # Panics
+/// If they do not in time.
+pub async fn until_metric(program_url: &str, line: &str) {
+    let url = format!("{program_url}/metrics");
+    until(DEADLINE * 3, async || {
+        let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        if text.lines().any(|found| found == line) { Ok(()) } else { Err(format!("no line {line}")) }
+    })
+    .await;
+}
+
 /// As [`until`], for what is reported and fails nothing by itself: what was seen last where it has not happened.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::parked;
 use store::token::Permission;
 use tests::proxy::Fault;
-use tests::{DEADLINE, Fleet, until};
+use tests::{DEADLINE, Fleet, until, until_metric};
 
 use super::{quiet, seen};
 use crate::runner::scripted::envelope;
@@ -65,17 +65,6 @@ async fn send_unreadable(fleet: &Fleet, numbers: std::ops::Range<u32>) {
     }
 }
 
-/// Waits until a worker's metrics hold a line.
-async fn until_metric(fleet: &Fleet, line: &str) {
-    let url = format!("{}/metrics", fleet.worker_url(0));
-    until(DEADLINE, async || {
-        let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
-        let text = answer.text().await.map_err(|error| error.to_string())?;
-        if text.lines().any(|it| it == line) { Ok(()) } else { Err(format!("no `{line}`")) }
-    })
-    .await;
-}
-
 // two threads: the fleet's end blocks one, and the proxies that its programs hang on need the other
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_worker_was_to_park_is_parked_once_postgres_is_back() {
@@ -112,15 +101,15 @@ async fn a_hundred_parks_of_a_kind_change_nothing_and_one_more_stops_it_and_is_t
     };
     send_unreadable(&fleet, 0..100).await;
     until_parked(100).await;
-    until_metric(&fleet, r#"muster_kind_paused{kind="alert.observed.v1"} 0"#).await;
+    until_metric(&fleet.worker_url(0), r#"muster_kind_paused{kind="alert.observed.v1"} 0"#).await;
     let status = fleet.ask(&token, Method::GET, "/integrations/tacticalrmm", None).await;
     assert_eq!((&status.json["parked"], &status.json["pauses"]), (&json!(100), &json!([])), "{}", status.text);
 
     send_unreadable(&fleet, 100..101).await;
     until_parked(101).await;
     fleet.worker(0).until_log(DEADLINE, "stopped a kind: more than 100 of its messages").await;
-    until_metric(&fleet, r#"muster_kinds_stopped_total{kind="alert.observed.v1"} 1"#).await;
-    until_metric(&fleet, r#"muster_kind_paused{kind="alert.observed.v1"} 1"#).await;
+    until_metric(&fleet.worker_url(0), r#"muster_kinds_stopped_total{kind="alert.observed.v1"} 1"#).await;
+    until_metric(&fleet.worker_url(0), r#"muster_kind_paused{kind="alert.observed.v1"} 1"#).await;
     let status = fleet.ask(&token, Method::GET, "/integrations/tacticalrmm", None).await;
     let pause = &status.json["pauses"][0];
     assert_eq!((&pause["cause"], &pause["kind"]), (&json!("parks"), &json!("alert.observed.v1")), "{}", status.text);

@@ -6,7 +6,7 @@ use sqlx::Connection as _;
 use tests::process::binary;
 use tests::proxy::Fault;
 use tests::simulator::Severity;
-use tests::{DEADLINE, Fleet, until};
+use tests::{DEADLINE, Fleet, until, until_metric};
 
 use super::events::Events;
 use super::{differences, expected, quiet, seen};
@@ -50,17 +50,6 @@ async fn all_reflected(fleet: &Fleet, events: &Events) {
     events.check_against(fleet).await;
 }
 
-/// Waits until the gateway's metrics hold a line.
-async fn until_metric(fleet: &Fleet, line: &str) {
-    until(DEADLINE * 3, async || {
-        let url = format!("{}/metrics", fleet.gateway_url());
-        let text = reqwest::get(url).await.map_err(|error| error.to_string())?.text().await;
-        let text = text.map_err(|error| error.to_string())?;
-        if text.lines().any(|found| found == line) { Ok(()) } else { Err(format!("no line {line}")) }
-    })
-    .await;
-}
-
 /// Waits until the operators can see it: whether the fleet's only gateway spools, and how many messages wait.
 async fn until_told(fleet: &Fleet, is_spooling: bool, records: i64) {
     until(DEADLINE * 3, async || {
@@ -77,7 +66,7 @@ async fn what_comes_while_the_broker_refuses_is_reflected_after_it() {
     let fleet = builder().proxies().start().await;
     let events = Events::bind(fleet.amqp()).await;
     all_taken_without_broker(&fleet).await;
-    until_metric(&fleet, "muster_spooling 1").await;
+    until_metric(&fleet.gateway_url(), "muster_spooling 1").await;
     until_told(&fleet, true, WEBHOOKS).await;
     fleet.amqp_proxy().set(Fault::NONE);
     all_reflected(&fleet, &events).await;
@@ -90,7 +79,7 @@ async fn what_comes_while_the_broker_hangs_is_reflected_after_it() {
     let events = Events::bind(fleet.amqp()).await;
     fleet.amqp_proxy().set(Fault::BLACK_HOLE);
     all_taken(&fleet).await;
-    until_metric(&fleet, "muster_spooling 1").await;
+    until_metric(&fleet.gateway_url(), "muster_spooling 1").await;
     fleet.amqp_proxy().set(Fault::NONE);
     all_reflected(&fleet, &events).await;
 }
@@ -114,10 +103,10 @@ async fn a_killed_gateways_spool_is_published_by_the_next_one_that_has_no_postgr
     fleet.database_proxy().set(Fault { refuse: true, ..Fault::NONE });
     fleet.database_proxy().cut();
     fleet.restart_gateway().await;
-    until_metric(&fleet, "muster_hooks_loaded 1").await;
-    until_metric(&fleet, &format!("muster_spool_records {WEBHOOKS}")).await;
+    until_metric(&fleet.gateway_url(), "muster_hooks_loaded 1").await;
+    until_metric(&fleet.gateway_url(), &format!("muster_spool_records {WEBHOOKS}")).await;
     fleet.amqp_proxy().set(Fault::NONE);
-    until_metric(&fleet, "muster_spool_records 0").await;
+    until_metric(&fleet.gateway_url(), "muster_spool_records 0").await;
     fleet.database_proxy().set(Fault::NONE);
     all_reflected(&fleet, &events).await;
 }

@@ -92,6 +92,7 @@ async fn killed(ground: Ground) -> Outcome {
     let away = Duration::from_secs(ground.pick(2, 10));
     let mut trial = under_load(ground, fleet().private_broker()).await;
     trial.fleet().broker().kill().await;
+    trial.until_spooling().await;
     meanwhile(&trial, away).await;
     trial.fleet().broker().start_again().await;
     trial.healed().await;
@@ -102,6 +103,7 @@ async fn restarted(ground: Ground) -> Outcome {
     let away = Duration::from_secs(ground.pick(2, 10));
     let mut trial = under_load(ground, fleet().private_broker()).await;
     trial.fleet().broker().stop().await;
+    trial.until_spooling().await;
     meanwhile(&trial, away).await;
     trial.fleet().broker().start_again().await;
     trial.healed().await;
@@ -112,6 +114,7 @@ async fn frozen(ground: Ground) -> Outcome {
     let frozen = Duration::from_secs(ground.pick(6, 30));
     let mut trial = under_load(ground, fleet().private_broker()).await;
     trial.fleet().broker().freeze();
+    trial.until_spooling().await;
     meanwhile(&trial, frozen).await;
     trial.fleet().broker().thaw();
     trial.healed().await;
@@ -130,6 +133,7 @@ async fn alarmed(ground: Ground, on: impl AsyncFn(&PrivateBroker), off: impl Asy
     let blocked = Duration::from_secs(ground.pick(3, 15));
     let mut trial = under_load(ground, fleet().private_broker()).await;
     on(trial.fleet().broker()).await;
+    trial.until_spooling().await;
     meanwhile(&trial, blocked).await;
     off(trial.fleet().broker()).await;
     trial.healed().await;
@@ -142,6 +146,7 @@ async fn half_open(ground: Ground) -> Outcome {
     let deaf = Duration::from_secs(ground.pick(6, 25));
     let mut trial = under_load(ground, fleet().proxies()).await;
     trial.fleet().amqp_proxy().set(Fault::HALF_OPEN);
+    trial.until_spooling().await;
     meanwhile(&trial, deaf).await;
     trial.fleet().amqp_proxy().reset();
     trial.fleet().amqp_proxy().set(Fault::NONE);

@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use super::checks;
 use super::facts::{self, Rows};
+use super::trial::now_ns;
 use super::{Outcome, Side, Trial};
 use crate::fleet::{PEPPER, VAULT_KEY};
-use crate::{DEADLINE, within};
+use crate::{DEADLINE, until, within};
 
 /// Webhooks of each server after everything else: whatever was done, the fleet goes on.
 const LAST_WORDS: u64 = 5;
@@ -69,8 +70,13 @@ impl Trial {
         outcome
     }
 
-    /// A few webhooks that must be taken.
+    /// A few webhooks that must be taken, whose traces nobody took along.
     async fn last_words(&self) {
+        until(DEADLINE, async || match checks::is_told_whole(now_ns(), &self.kills_ns) {
+            true => Ok(()),
+            false => Err("a program was killed just now"),
+        })
+        .await;
         for side in &self.sides {
             let before = side.control().webhook_count();
             side.control().storm(LAST_WORDS);

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use store::run::Kind;
 use tokio::net::TcpStream;
 
+use super::broker::{meanwhile, under_load};
 use super::{Case, Ground, Outcome, Trial};
 use crate::disk::SmallDisk;
 use crate::proxy::Fault;
@@ -24,6 +26,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("gateway-restart-refuses-nobody", "ten thousand webhooks while it is restarted, socket kept", |ground| {
         Box::pin(refuses_nobody(ground))
     })
+    .everyday(),
+    Case::new(
+        "gateway-restarted-beside-a-hung-broker",
+        "SIGTERM and a start on the same socket with a spool that nobody takes",
+        |ground| Box::pin(restarted_hung(ground)),
+    )
     .everyday(),
     Case::new("gateway-spool-torn", "it dies with a full spool, whose last group is torn", |ground| {
         Box::pin(spool_torn(ground))
@@ -93,6 +101,23 @@ async fn refuses_nobody(ground: Ground) -> Outcome {
         trial.restart_gateway().await;
     }
     trial.all_sent().await;
+    trial.healed().await;
+    trial.finish().await
+}
+
+/// What waits at the socket meanwhile waits no longer than Tactical does.
+async fn restarted_hung(ground: Ground) -> Outcome {
+    let hung = Duration::from_secs(ground.pick(4, 10));
+    let mut trial = under_load(ground, Fleet::builder().workers(2).gateway_socket().proxies()).await;
+    trial.fleet().amqp_proxy().set(Fault::HALF_OPEN);
+    trial.until_spooling().await;
+    meanwhile(&trial, hung).await;
+    let status = trial.gateway().terminate(DEADLINE * 2).await;
+    assert!(status.success(), "a gateway that was told to stop ends well: {status}");
+    trial.restart_gateway().await;
+    meanwhile(&trial, hung).await;
+    trial.fleet().amqp_proxy().reset();
+    trial.fleet().amqp_proxy().set(Fault::NONE);
     trial.healed().await;
     trial.finish().await
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Side, Trial, facts};
 use crate::simulator::{Control, SentWebhook};
-use crate::{DEADLINE, until};
+use crate::{DEADLINE, until, until_metric};
 
 /// Running load; dropping it ends it.
 #[derive(Debug)]
@@ -98,6 +98,14 @@ impl Trial {
             taken => Err(format!("{taken} of {webhooks} webhooks were taken; refused: {:?}", self.refusals())),
         })
         .await;
+    }
+
+    /// Waits until the gateway puts webhooks into its spool: the broker's harm has reached it.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn until_spooling(&self) {
+        until_metric(&self.fleet.gateway_url(), "muster_spooling 1").await;
     }
 
     /// Waits until so many more webhooks were answered 503.

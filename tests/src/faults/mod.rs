@@ -146,10 +146,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     GROUPS.iter().copied().flatten()
 }
 
-/// The cases whose names begin so.
+/// The case of that name, else those whose names begin so.
 #[must_use]
 pub fn named(prefix: &str) -> Vec<&'static Case> {
-    all().filter(|case| case.name.starts_with(prefix)).collect()
+    let exact = all().find(|case| case.name == prefix);
+    exact.map_or_else(|| all().filter(|case| case.name.starts_with(prefix)).collect(), |case| vec![case])
 }
 
 #[cfg(test)]
@@ -157,6 +158,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_whole_name_names_its_case_alone_and_a_beginning_all_that_begin_so() {
+        let names = |prefix| named(prefix).iter().map(|case| case.name).collect::<Vec<_>>();
+        assert_eq!(names("broker-killed"), ["broker-killed"]);
+        assert_eq!(names("broker-kill"), ["broker-killed", "broker-killed-after-declare"]);
+    }
 
     #[test]
     fn a_name_is_one_cases_own() {

@@ -30,9 +30,10 @@ pub(super) const CASES: &[Case] = &[
     }),
     Case::new(
         "postgres-worker-frozen",
-        "a worker stands still (SIGSTOP) in a transaction until Postgres ends it",
+        "workers stand still (SIGSTOP) in a transaction until Postgres and the broker end it, and go on beside another",
         |ground| Box::pin(worker_frozen(ground)),
-    ),
+    )
+    .recovers_within_s(HEARTBEATS_S + 15),
     Case::new("postgres-migration-late", "workers are there before their migration: they wait for it", |ground| {
         Box::pin(migration_late(ground))
     }),
@@ -58,6 +59,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// A statement's own timeout, and the client's patience beyond it, twice: for the statement and for what is said next.
 const NOTICED_S: u64 = 30;
+/// Two heartbeats that are missed, of ten seconds each, and the broker's own rhythm of looking.
+const HEARTBEATS_S: u64 = 30;
 /// What the programs of a fleet call themselves to Postgres.
 const OURS: &str = "application_name in ('alert-worker', 'ingest-gateway')";
 
@@ -108,7 +111,7 @@ async fn fails_over(ground: Ground) -> Outcome {
     trial.finish().await
 }
 
-/// What it has in hand is another's once the broker misses its heartbeats, or its own when it goes on: not twice.
+/// What they have in hand is another's once the broker misses their heartbeats, and is not done twice when they go on.
 async fn worker_frozen(ground: Ground) -> Outcome {
     let idle_ms = ground.pick(1_000, 10_000);
     let fleet = fleet().set("MUSTER_DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", idle_ms);
@@ -132,9 +135,13 @@ async fn worker_frozen(ground: Ground) -> Outcome {
         open => Err(format!("{open} transactions are open")),
     })
     .await;
+    // somebody else takes over what they have in hand, and then they go on
+    trial.fleet().add_worker().await;
+    trial.healed().await;
     for place in 0..2 {
         trial.fleet().worker(place).signal("CONT");
     }
+    trial.under_way_more(BEFORE).await;
     trial.healed().await;
     trial.finish().await
 }
@@ -173,6 +180,8 @@ async fn contended(ground: Ground) -> Outcome {
         assert!(rounds > 0, "a rival never got its locks");
     }
     assert!(deadlocks(&trial).await > before, "nobody met a deadlock");
+    let logs = [0, 1].map(|place| trial.fleet().worker(place).log()).concat();
+    assert!(logs.iter().any(|line| line.contains("could not serialize")), "no worker met a serialization failure");
     isolate(&trial, "read committed").await;
     trial.healed().await;
     trial.finish().await
@@ -281,6 +290,8 @@ async fn half_open(ground: Ground) -> Outcome {
     let mut trial = under_load(ground, impatient().proxies()).await;
     trial.fleet().database_proxy().set(Fault::HALF_OPEN);
     meanwhile(&trial, deaf).await;
+    let gave_up = |log: Vec<String>| log.iter().any(|line| line.contains("postgres cannot be used"));
+    assert!(gave_up(trial.fleet().worker(0).log()), "a worker has not noticed that nothing comes back");
     trial.fleet().database_proxy().reset();
     trial.fleet().database_proxy().set(Fault::NONE);
     trial.healed().await;

@@ -335,7 +335,7 @@ fn address(url: &str) -> &str {
     url.trim_start_matches("http://")
 }
 
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     let now = Utc::now().timestamp_nanos_opt().unwrap_or_default();
     u64::try_from(now).unwrap_or_default()
 }

@@ -133,7 +133,7 @@ async fn again_and_again(ground: Ground) -> Outcome {
         kills.tick().await;
         let place = &mut alive[round % 3];
         trial.kill_worker(*place);
-        *place = trial.fleet().add_worker().await;
+        *place = trial.fleet().begin_worker_of("alert-worker", &[]);
     }
     trial.healed().await;
     trial.finish().await

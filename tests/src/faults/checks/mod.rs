@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 use super::facts::{Answered, Fact, Facts, Rows, Seen};
 
 pub use events::{Change, doubled, retold};
-pub use traces::{accepted, broken_traces, touched};
+pub use traces::{accepted, broken_traces, is_told_whole, touched};
 
 /// Between the clocks that stamp a webhook when it comes and when it is answered.
 const CLOCKS_APART: TimeDelta = TimeDelta::seconds(1);

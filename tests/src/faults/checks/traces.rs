@@ -25,6 +25,12 @@ pub fn accepted(spans: &[ReceivedSpan]) -> Vec<(u64, String)> {
 /// What a kill may have taken along: what its process did up to so long before, or was just about to tell.
 const TAKEN_ALONG_NS: (u64, u64) = (5_000_000_000, 200_000_000);
 
+/// Whether no kill can have taken along what is done from now on.
+#[must_use]
+pub fn is_told_whole(now_ns: u64, kills_ns: &[u64]) -> bool {
+    kills_ns.iter().all(|kill| now_ns > kill + TAKEN_ALONG_NS.1)
+}
+
 /// The traces of which spans may have gone with a process that was killed at one of these times: something was done then.
 #[must_use]
 pub fn touched(spans: &[ReceivedSpan], kills_ns: &[u64]) -> BTreeSet<String> {
