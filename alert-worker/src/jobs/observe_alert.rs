@@ -32,7 +32,11 @@ impl Job for ObserveAlert {
 
     async fn run(&self, batch: &[Received<AlertObserved>]) -> Result<Vec<Outcome>, JobError> {
         let facts: Vec<Fact> = batch.iter().map(fact).collect();
-        let observed = alert::observe(&self.store, &facts).await?;
+        let is_fresh = batch.iter().any(|received| received.meta.attempt == 0);
+        let observed = match is_fresh {
+            true => alert::observe(&self.store, &facts).await?,
+            false => alert::observe_again(&self.store, &facts).await?,
+        };
         Ok(observed.outcomes.into_iter().zip(&facts).map(|(outcome, fact)| answer(outcome, fact)).collect())
     }
 }

@@ -64,7 +64,7 @@ use crate::Error;
 pub use fact::{Details, Fact, Odd, Said, Severity, Snooze, number};
 pub use link::{Agent, link};
 pub(crate) use link::{link_assets, link_until};
-pub use observe::{Observed, Outcome, Written, observe, observe_under};
+pub use observe::{Observed, Outcome, Written, observe, observe_again, observe_under};
 pub use person::{One, acknowledge, find};
 pub use poll::{
     Found, LastPoll, OPEN_ALERTS_PAGE, OpenAlert, Polled, each_open_before, end_backfill, end_poll, last_poll, news,

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{BEFORE, ENDLESS, RATE, meanwhile, silence, under_load};
-use super::workers::until_telling;
+use super::workers::{LOCK_MS_MAX, until_telling};
 use super::{Case, Ground, Outcome, Trial};
 use crate::fleet::Builder;
 use crate::proxy::Fault;
@@ -114,7 +114,10 @@ async fn fails_over(ground: Ground) -> Outcome {
 /// What they have in hand is another's once the broker misses their heartbeats, and is not done twice when they go on.
 async fn worker_frozen(ground: Ground) -> Outcome {
     let idle_ms = ground.pick(1_000, 10_000);
-    let fleet = fleet().set("MUSTER_DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", idle_ms);
+    // a lock that is given up sends the batch to a rung, and the moment would be over
+    let fleet = fleet()
+        .set("MUSTER_DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", idle_ms)
+        .set("MUSTER_DATABASE_LOCK_TIMEOUT_MS", LOCK_MS_MAX);
     let mut trial = under_load(ground, fleet).await;
     let mut rival = trial.fleet().database().connect().await;
     let mut held = rival.begin().await.expect("the database answers");

@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
 /// Between two kills of the same worker.
 const KILLS_APART: Duration = Duration::from_secs(2);
 /// Longer than a worker takes to start.
-const LOCK_MS_MAX: u32 = 14_000;
+pub(super) const LOCK_MS_MAX: u32 = 14_000;
 /// Likewise: what the dead one claimed of the outbox is its own until then.
 const HELD_LEASE_MS: u32 = 10_000;
 

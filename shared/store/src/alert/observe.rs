@@ -52,14 +52,34 @@ pub enum Written {
     Refused(Refused),
 }
 
-/// Adds facts to the alerts that they are about. All of them, or none when it fails.
-///
-/// Where the numbers of openings cannot be set right after the commit, that is logged and not an error, unless the database
-/// is away or two writers met.
+/// Adds facts to the alerts that they are about. All of them, or none when it fails, but for the numbers of openings: those
+/// are set right after the commit, and whoever fails there has stored the facts.
 ///
 /// # Errors
 /// What the database said; [`Error::Data`] means that one of the facts is at fault.
 pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
+    observe_and(store, facts, Numbers::Must).await
+}
+
+/// As [`observe`], for facts of which an attempt has failed before: where the numbers of openings cannot be set right in time,
+/// that is logged, and is no error.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn observe_again(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
+    observe_and(store, facts, Numbers::Should).await
+}
+
+/// Whether the work has failed where the numbers of openings could not be set right in time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// A connection may have gone silent just then: each message is tried again, alone and with all the time.
+    Must,
+    /// A key that cannot be renumbered in time would hold up every batch that comes, and park its messages.
+    Should,
+}
+
+async fn observe_and(store: &Store, facts: &[Fact], numbers: Numbers) -> Result<Observed, Error> {
     let facts: Vec<Fact> = facts.iter().cloned().map(bounded).collect();
     if facts.is_empty() {
         return Ok(Observed { outcomes: Vec::new(), events: 0 });
@@ -73,7 +93,7 @@ pub async fn observe(store: &Store, facts: &[Fact]) -> Result<Observed, Error> {
             done => break done?,
         }
     };
-    look_again(store, observed, after, ends).await
+    look_again(store, observed, after, (ends, numbers)).await
 }
 
 /// As [`observe`], for facts that were read from Tactical: nothing is written where what they were read under is no longer
@@ -92,20 +112,27 @@ pub async fn observe_under(store: &Store, under: &Under<'_>, facts: &[Fact]) -> 
         }
     };
     match written {
-        Written::Observed(observed) => look_again(store, observed, after, ends).await.map(Written::Observed),
+        Written::Observed(observed) => {
+            look_again(store, observed, after, (ends, Numbers::Should)).await.map(Written::Observed)
+        }
         refused => Ok(refused),
     }
 }
 
 /// What is done once more after the commit, by whoever commits later of two that did not see each other.
-async fn look_again(store: &Store, mut observed: Observed, after: After, ends: Instant) -> Result<Observed, Error> {
+async fn look_again(
+    store: &Store,
+    mut observed: Observed,
+    after: After,
+    (ends, numbers): (Instant, Numbers),
+) -> Result<Observed, Error> {
     let agents: Vec<Agent> = after.agents.into_iter().collect();
     observed.events += link::link_until(store, &agents, ends).await?;
     if let Err(error) = occurrence::recount(store, &after.openings, ends).await {
         match error.class() {
             Class::Outage | Class::Contention => return Err(error),
-            // the batch is stored: a number that is off is no reason to park its messages. It is not noted for later
-            // either: a key that cannot be renumbered in time would then hold up every batch that comes
+            Class::Retryable { .. } if numbers == Numbers::Must => return Err(error),
+            // the batch is stored: a number that is off is no reason to park its messages
             _ => tracing::warn!(error = %fault::chain(&error), "the openings around some alerts keep their numbers"),
         }
     }

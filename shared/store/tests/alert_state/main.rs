@@ -6,6 +6,7 @@ mod import;
 mod limits;
 mod linking;
 mod model;
+mod numbers;
 mod poll;
 mod property;
 mod race;
